@@ -1,0 +1,1 @@
+"""Manifests, media, distortions: everything that turns files into samples."""
