@@ -1,8 +1,8 @@
 """Pondera: reasoning-based visual quality assessment.
 
-    import pondera
-    assessor = pondera.load("nano")
-    print(assessor("photo.jpg", mode="reason").reasoning)
+import pondera
+assessor = pondera.load("nano")
+print(assessor("photo.jpg", mode="reason").reasoning)
 """
 
 from __future__ import annotations

@@ -181,7 +181,9 @@ class Sample:
         values["id"] = _typed("id", line["id"], str)
         values["media"] = _parse_media(line["media"])
         values["scale"] = _parse_scale(line.get("scale"))
-        values["distortions"] = tuple(_parse_distortion(d) for d in _typed("distortions", values.get("distortions", []), list))
+        values["distortions"] = tuple(
+            _parse_distortion(d) for d in _typed("distortions", values.get("distortions", []), list)
+        )
         _choice("kind", values.get("kind", "image"), get_args(MediaKind))
         _choice("task", values.get("task", "score"), get_args(Task))
         for key in ("dataset", "text", "split", "reference", "subset", "rationale"):
@@ -305,3 +307,44 @@ def _take_labels(values: dict[str, Any]) -> None:
             raise ValueError(f"'mos_std' must be >= 0, got {values['mos_std']}")
     if "votes" in values:
         values["votes"] = tuple(_number("votes", vote) for vote in _typed("votes", values["votes"], list))
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a model says about one image or video.
+
+    Args:
+        path: the file, or "" for an image handed over in memory.
+        score: on `scale`, higher is better; NaN when no valid answer was given.
+        scale: the scale of the score.
+        mode: reason, fast or consensus.
+        spread: standard deviation of the score on the same scale: over the answer's probabilities (fast), over the
+            samples (consensus); NaN in reason mode.
+        reasoning: the think part; "" in fast mode. In consensus mode that of the sample nearest to the score.
+        aspects: grade (1 bad to 5 excellent) of every aspect that the reasoning names.
+        valid: the answer had the form that was asked for.
+        error: why there is no score; None when there is one.
+        completion: the completion as generated.
+        seconds: wall time of this sample (its share of a batch).
+        fingerprint: what the score depends on: model, preprocessing, prompt, mode, library versions.
+    """
+
+    path: str
+    score: float
+    scale: LabelScale
+    mode: str
+    spread: float = math.nan
+    reasoning: str = ""
+    aspects: Mapping[str, int] = field(default_factory=dict)
+    valid: bool = True
+    error: str | None = None
+    completion: str = ""
+    seconds: float = math.nan
+    fingerprint: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON; NaN becomes None."""
+        line = {f.name: getattr(self, f.name) for f in fields(self)}
+        line["scale"] = [self.scale.low, self.scale.high]
+        line["aspects"] = dict(self.aspects)
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in line.items()}

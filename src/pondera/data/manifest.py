@@ -25,7 +25,9 @@ def read_manifest(path: str | Path, *, split: str | None = None) -> list[Sample]
     """
     path = Path(path)
     if not path.is_file():
-        raise ManifestError(f"{path}: no such manifest. Make one with: pondera data import ... or pondera data synthesize")
+        raise ManifestError(
+            f"{path}: no such manifest. Make one with: pondera data import ... or pondera data synthesize"
+        )
     samples: list[Sample] = []
     line_of: dict[str, int] = {}
     with path.open(encoding="utf-8-sig") as file:
@@ -34,7 +36,9 @@ def read_manifest(path: str | Path, *, split: str | None = None) -> list[Sample]
                 continue
             sample = _parse_line(path, number, text)
             if sample.id in line_of:
-                raise ManifestError(f"{path}:{number}: id {sample.id!r} stands already on line {line_of[sample.id]}; ids are unique")
+                raise ManifestError(
+                    f"{path}:{number}: id {sample.id!r} stands already on line {line_of[sample.id]}; ids are unique"
+                )
             line_of[sample.id] = number
             if split is None or sample.split == split:
                 samples.append(_rebase(sample, path.parent))
@@ -64,7 +68,9 @@ def _parse_line(path: Path, number: int, text: str) -> Sample:
     try:
         line: Any = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ManifestError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); one object a line") from None
+        raise ManifestError(
+            f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); one object a line"
+        ) from None
     if not isinstance(line, dict):
         raise ManifestError(f"{path}:{number}: a line is one JSON object, got {type(line).__name__}")
     try:
