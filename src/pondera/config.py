@@ -1,0 +1,1 @@
+"""Recipes: typed, frozen, closed configuration read from YAML."""

@@ -1,0 +1,1 @@
+"""The assessor: one object that scores media."""

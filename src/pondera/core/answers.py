@@ -7,6 +7,7 @@ score, and says why. A number is never invented.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -142,7 +143,7 @@ class AnswerFormat:
         if tuple(tag.group() for tag in tags) != expected:
             found = " ".join(tag.group() for tag in tags) or "none"
             return Answer(error=f"expected the tags {' '.join(expected)} once each in this order, found {found}")
-        gaps = [text[a.end() : b.start()] for a, b in zip(tags, tags[1:], strict=False)]
+        gaps = [text[a.end() : b.start()] for a, b in itertools.pairwise(tags)]
         outside = [text[tags[-1].end() :]]
         think: str | None = None
         if self.think == "opened":

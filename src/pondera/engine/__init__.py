@@ -1,0 +1,1 @@
+"""Training: packed forward pass, objective, cold start, reinforcement."""

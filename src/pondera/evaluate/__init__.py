@@ -1,0 +1,1 @@
+"""Evaluation runs over manifests, protocols and baselines."""

@@ -1,0 +1,1 @@
+"""Completions for prompts, from several back-ends."""

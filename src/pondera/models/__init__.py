@@ -1,0 +1,1 @@
+"""Loading models: one adapter per stock family, and the built-in nano model."""

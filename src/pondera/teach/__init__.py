@@ -1,0 +1,1 @@
+"""Teachers: rationales for the cold start, and the filters that verify them."""
