@@ -1,0 +1,195 @@
+"""The nano model: a stock convolutional backbone and a stock decoder behind one small class.
+
+A view (global or native crop) passes through the backbone; the mean over each cell of a small grid of every selected
+feature map, and the standard deviation beside it, become one image token per cell. Noise, blur and compression are
+texture: their statistics, not their places, carry the quality, which is why the spread is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoBackbone, AutoModel, GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+from pondera.models.nano.configuration import NanoConfig
+
+
+class NanoPreTrainedModel(PreTrainedModel):
+    """What the library needs to know about the family."""
+
+    config_class = NanoConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012 - the library's own form
+
+
+class NanoProjector(nn.Module):
+    """Feature maps of one view -> grid x grid image tokens."""
+
+    def __init__(self, config: NanoConfig, channels: int) -> None:
+        super().__init__()
+        self.grid = config.grid
+        hidden = config.text_config.hidden_size
+        self.norm = nn.LayerNorm(2 * channels)
+        self.linear_1 = nn.Linear(2 * channels, hidden)
+        self.linear_2 = nn.Linear(hidden, hidden)
+        # The decoder cannot tell the views apart without this: positions restart with every prompt's length.
+        self.place = nn.Parameter(torch.zeros(1 + config.num_crops, config.grid**2, hidden))
+
+    def forward(self, feature_maps: tuple[torch.Tensor, ...], num_views: int) -> torch.Tensor:
+        """Feature maps, each [images x views, C, h, w] -> image tokens [images, views x cells, hidden]."""
+        pooled = []
+        for feature in feature_maps:
+            mean = F.adaptive_avg_pool2d(feature, self.grid)
+            square = F.adaptive_avg_pool2d(feature.square(), self.grid)
+            # The floor keeps the square root differentiable where a cell is flat.
+            pooled += [mean, (square - mean.square()).clamp_min(1e-6).sqrt()]
+        cell = torch.cat(pooled, dim=1).flatten(2).transpose(1, 2)
+        token = self.linear_2(F.gelu(self.linear_1(self.norm(cell))))
+        token = token.view(-1, num_views, *token.shape[1:]) + self.place[:num_views]
+        return token.flatten(1, 2)
+
+
+class NanoModel(NanoPreTrainedModel):
+    """Backbone, projector and decoder without the language-model head."""
+
+    def __init__(self, config: NanoConfig) -> None:
+        super().__init__(config)
+        self.vision_tower = AutoBackbone.from_config(config.vision_config)
+        self.projector = NanoProjector(config, sum(self.vision_tower.channels))
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embedding."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Pixels [images, views, 3, px, px] in [-1, 1] -> image tokens [images, tokens, hidden]."""
+        num_views = pixel_values.shape[1]
+        views = pixel_values.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.projector(self.vision_tower(views).feature_maps, num_views)
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Embed, put the image tokens in their places, decode."""
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        if pixel_values is not None:
+            feature = self.get_image_features(pixel_values).to(inputs_embeds.dtype)
+            place = input_ids == self.config.image_token_id
+            if int(place.sum()) != feature.shape[0] * feature.shape[1]:
+                raise ValueError(
+                    f"{int(place.sum())} image tokens in the text but {feature.shape[0] * feature.shape[1]} from "
+                    f"{feature.shape[0]} images; make both with the same processor"
+                )
+            inputs_embeds = inputs_embeds.masked_scatter(place.unsqueeze(-1), feature)
+        return self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+
+
+class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):
+    """The nano model with its language-model head."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: NanoConfig) -> None:
+        super().__init__(config)
+        self.model = NanoModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The token embedding."""
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
+        self.model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The language-model head."""
+        return self.lm_head
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits, and the loss where labels are given.
+
+        Args:
+            input_ids: [batch, T]; image tokens stand where image features go.
+            pixel_values: [images, views, 3, px, px], images in the order of their tokens.
+            attention_mask: [batch, T], or an additive [batch, 1, T, T].
+            position_ids: [batch, T].
+            past_key_values: cache of earlier tokens.
+            inputs_embeds: instead of `input_ids`.
+            labels: [batch, T], -100 where there is no loss.
+            use_cache: return the cache.
+            logits_to_keep: how many last positions, or an index tensor of positions, get logits; 0 is all.
+            **kwargs: passed to the decoder.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        hidden = outputs.last_hidden_state
+        if isinstance(logits_to_keep, torch.Tensor):
+            hidden = hidden[:, logits_to_keep]
+        elif logits_to_keep:
+            hidden = hidden[:, -logits_to_keep:]
+        logits = self.lm_head(hidden)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=outputs.past_key_values)
+
+    def prepare_inputs_for_generation(self, input_ids: torch.LongTensor, **kwargs: Any) -> dict[str, Any]:
+        """Images are read with the prompt only; afterwards they are in the cache."""
+        pixel_values = kwargs.pop("pixel_values", None)
+        is_first_iteration = kwargs.get("is_first_iteration", False)
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        inputs["pixel_values"] = pixel_values if is_first_iteration or not kwargs.get("use_cache", True) else None
+        return inputs
