@@ -1,1 +1,198 @@
-"""Recipes: typed, frozen, closed configuration read from YAML."""
+"""Recipes: typed, frozen, closed configuration read from YAML. A default lives here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pondera.errors import ConfigError
+
+
+class Strict(BaseModel):
+    """A section of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(Strict):
+    """Where training starts."""
+
+    init: str = Field("nano-new", description="`nano-new` for fresh weights, or a name, folder or hub id to load.")
+    hidden_size: int = Field(160, ge=32, description="Width of a fresh nano decoder.")
+    num_layers: int = Field(4, ge=1, description="Depth of a fresh nano decoder.")
+    vision_widths: tuple[int, ...] = Field((32, 64, 128, 192), description="Widths of a fresh nano backbone.")
+    tile_px: int = Field(128, ge=32, description="Side of a fresh nano model's views, pixels.")
+    num_crops: int = Field(4, ge=0, description="Native crops beside the global view of a fresh nano model.")
+    grid: int = Field(2, ge=1, description="Image tokens per side of a view of a fresh nano model.")
+
+
+class DataSection(Strict):
+    """What is learned from, and what is held out."""
+
+    manifest: str = Field(description="JSONL manifest; paths are relative to the working directory.")
+    train_split: str | None = Field("train", description="Split to learn from; null takes all samples.")
+    validation_split: str | None = Field("val", description="Held-out split for the curves; null for none.")
+    validation_samples: int = Field(96, ge=2, description="At most so many of them, evenly spread.")
+
+
+class PromptSection(Strict):
+    """What the model is asked."""
+
+    reason: str = Field("quality.short", description="Prompt that asks for a thought and an answer.")
+    fast: str = Field("quality.short.fast", description="Prompt that asks for the answer only.")
+    max_new_tokens: int = Field(96, ge=8, description="Longest completion.")
+
+
+class OptimiserSection(Strict):
+    """AdamW with warm-up and decay."""
+
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    adam_beta2: float = Field(0.99, gt=0, lt=1)
+
+
+class ColdStartStage(Strict):
+    """Cross-entropy on rationales, thought and answer."""
+
+    kind: Literal["cold_start"] = "cold_start"
+    name: str = "cold_start"
+    optimiser: OptimiserSection
+    epochs: float = Field(1.0, gt=0, description="One is the published optimum for large models.")
+    batch_size: int = Field(16, ge=1, description="Samples per process and step.")
+    fast_share: float = Field(
+        0.5, ge=0, le=1, description="Share of samples that also teach the answer without a thought."
+    )
+    answer_weight: float = Field(1.0, gt=0, description="Weight of answer tokens; thought tokens have weight 1.")
+    validate_every: int = Field(50, ge=1, description="Steps between held-out SRCC and PLCC.")
+    save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
+
+
+class ReinforceStage(Strict):
+    """GRPO with the rewards and advantages of a named system."""
+
+    kind: Literal["reinforce"] = "reinforce"
+    name: str = "reinforce"
+    system: str = Field("pondera", description="A preset: see `pondera rewards list`.")
+    system_stage: str | None = Field(None, description="Stage of the preset, where it has several.")
+    optimiser: OptimiserSection
+    steps: int = Field(ge=1)
+    samples_per_step: int = Field(16, ge=1, description="Prompts per process and step.")
+    group_size: int = Field(8, ge=2, description="Completions per prompt (G, K).")
+    temperature: float = Field(1.0, gt=0)
+    kl_weight: float = Field(0.0, ge=0, description="Weight of the k3 KL to the model the stage starts from.")
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_high: float = Field(0.2, gt=0)
+    normalise: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    validate_every: int = Field(20, ge=1, description="Steps between held-out SRCC and PLCC.")
+    save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
+
+
+Stage = Annotated[ColdStartStage | ReinforceStage, Field(discriminator="kind")]
+
+
+class Recipe(Strict):
+    """A complete configuration with a known outcome."""
+
+    name: str
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    model: ModelSection = ModelSection()
+    data: DataSection
+    prompts: PromptSection = PromptSection()
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Recipe:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two stages have one name: {names}")
+        return self
+
+
+def recipe_names() -> list[str]:
+    """The packaged recipes."""
+    return sorted(path.name.removesuffix(".yaml") for path in _folder().iterdir() if path.name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """The YAML of a packaged recipe, or of a file.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"{name}: no such recipe file")
+        return path.read_text(encoding="utf-8")
+    if name not in recipe_names():
+        raise ConfigError(f"no recipe {name!r}; packaged are: {', '.join(recipe_names())}. A file ends in .yaml")
+    return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        name: a packaged recipe or a YAML file.
+        overrides: `a.b=value` assignments; list items by index or by their `name`: `stages.reinforce.steps=20`.
+
+    Raises:
+        ConfigError: the file, an override or a value is wrong; the message names it.
+    """
+    try:
+        values = yaml.safe_load(recipe_text(name))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: a recipe is a mapping, got {type(values).__name__}")
+    for assignment in overrides:
+        _override(values, assignment)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])} = {e.get('input')!r}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"recipe {name}: " + "; ".join(lines)) from None
+
+
+def _folder() -> Any:
+    return files("pondera") / "recipes"
+
+
+def _override(values: dict[str, Any], assignment: str) -> None:
+    path, sign, text = assignment.partition("=")
+    keys = path.split(".")
+    if not sign or not all(keys):
+        raise ConfigError(f"--set {assignment!r}: write it as a.b=value")
+    node: Any = values
+    for key in keys[:-1]:
+        node = _descend(node, key, assignment)
+    if isinstance(node, list):
+        node[_index(node, keys[-1], assignment)] = yaml.safe_load(text)
+    elif isinstance(node, dict):
+        node[keys[-1]] = yaml.safe_load(text)
+    else:
+        raise ConfigError(f"--set {assignment!r}: {'.'.join(keys[:-1])} is a value, not a section")
+
+
+def _descend(node: Any, key: str, assignment: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, key, assignment)]
+    if isinstance(node, dict):
+        return node.setdefault(key, {})
+    raise ConfigError(f"--set {assignment!r}: {key!r} is below a value, not a section")
+
+
+def _index(node: list[Any], key: str, assignment: str) -> int:
+    for i, item in enumerate(node):
+        if key == str(i) or (isinstance(item, dict) and key == item.get("name", item.get("kind"))):
+            return i
+    raise ConfigError(f"--set {assignment!r}: no item {key!r} in the list of {len(node)}")

@@ -33,7 +33,9 @@ class NanoImageProcessor(BaseImageProcessor):
         self.tile_px = tile_px
         self.num_crops = num_crops
 
-    def preprocess(self, images: Any, jitter_seed: int | None = None, return_tensors: Any = None, **_: Any) -> BatchFeature:
+    def preprocess(
+        self, images: Any, jitter_seed: int | None = None, return_tensors: Any = None, **_: Any
+    ) -> BatchFeature:
         """Cut the views of one image or a list of them.
 
         Args:

@@ -1,0 +1,298 @@
+"""The assessor: one object that scores media, in three modes.
+
+`reason`: the model thinks aloud and answers, greedily. `fast`: no thought; the expected score from the probabilities
+of the answer's digits. `consensus`: several seeded samples; their mean and spread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from pondera import prompts
+from pondera._version import __version__
+from pondera.assess.expected import expected_scores
+from pondera.core.answers import Answer, Numbers
+from pondera.core.aspects import read_grades
+from pondera.core.records import Assessment, LabelScale, Sample
+from pondera.data.images import load_image
+from pondera.errors import ConfigError, MediaError, ModelError
+from pondera.generate.backend import sample_seed
+from pondera.generate.transformers_backend import TransformersBackend
+from pondera.models import EncodedPrompt, Family, LoadedModel, ModelCard, load_model
+
+Mode = Literal["reason", "fast", "consensus"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which of two looks better.
+
+    Args:
+        first: assessment of A.
+        second: assessment of B.
+        better: "A", "B" or "tie".
+        margin: score of A minus score of B, on their scale.
+        probability: that A is better, from margin and spreads taken as normal; NaN where no spread is known.
+        reason: the difference in words.
+    """
+
+    first: Assessment
+    second: Assessment
+    better: str
+    margin: float
+    probability: float
+    reason: str
+
+
+class Assessor:
+    """Scores images with one model.
+
+    Args:
+        family: model and processor.
+        card: how to ask the model.
+        scale: of the scores returned; the card's own by default.
+        batch_size: images read side by side; scores do not depend on it but for rounding.
+        weights_hash: for the fingerprint.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        card: ModelCard,
+        *,
+        scale: LabelScale | None = None,
+        batch_size: int = 16,
+        weights_hash: str = "unsaved",
+    ) -> None:
+        self.family = family
+        self.card = card
+        self.scale = scale or card.scale
+        self.batch_size = batch_size
+        self.weights_hash = weights_hash
+        self.backend = TransformersBackend(family)
+
+    def __call__(
+        self, media: Any, mode: Mode = "fast", *, samples: int = 8, temperature: float = 1.0, seed: int = 0
+    ) -> Any:
+        """Score one image or a list of them.
+
+        Args:
+            media: a path, a PIL image, a uint8 array [H, W, 3], a `Sample`, or a list of these.
+            mode: reason, fast or consensus.
+            samples: completions per image in consensus mode, >= 2.
+            temperature: of these completions, > 0.
+            seed: of these completions.
+
+        Returns:
+            One `Assessment`, or a list in the same order. A file that cannot be read gives an assessment with its
+            error; it does not stop the others.
+
+        Raises:
+            ConfigError: an option is wrong.
+        """
+        options = {"samples": samples, "temperature": temperature, "seed": seed}
+        if isinstance(media, (list, tuple)):
+            return list(self.stream(media, mode, **options))
+        return next(self.stream([media], mode, **options))
+
+    def stream(
+        self,
+        media: Iterable[Any],
+        mode: Mode = "fast",
+        *,
+        samples: int = 8,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[Assessment]:
+        """The same, one assessment after the other, in bounded memory."""
+        self._check_options(mode, samples, temperature)
+        fingerprint = self.fingerprint(mode, samples=samples, temperature=temperature, seed=seed)
+        items = iter(media)
+        while batch := list(islice(items, self.batch_size)):
+            start = time.perf_counter()
+            loaded = [_load(item) for item in batch]
+            images = [image for image in loaded if isinstance(image, np.ndarray)]
+            seeds = [
+                sample_seed(_name(item), seed=seed)
+                for item, x in zip(batch, loaded, strict=True)
+                if isinstance(x, np.ndarray)
+            ]
+            judged = iter(self._judge(images, mode, samples, temperature, seeds) if images else [])
+            seconds = (time.perf_counter() - start) / len(batch)
+            for item, image in zip(batch, loaded, strict=True):
+                if isinstance(image, str):
+                    result = Assessment("", math.nan, self.scale, mode, valid=False, error=image)
+                else:
+                    result = next(judged)
+                yield replace(result, path=_name(item), seconds=seconds, fingerprint=fingerprint)
+
+    def compare(self, first: Any, second: Any, mode: Mode = "consensus", **options: Any) -> Comparison:
+        """Which of two images looks better, by how much, and why.
+
+        Raises:
+            MediaError: one of them cannot be read or got no valid answer.
+        """
+        a, b = self([first, second], mode, **options)
+        for assessment in (a, b):
+            if assessment.error is not None:
+                raise MediaError(assessment.error)
+        margin = a.score - b.score
+        spread = math.hypot(a.spread, b.spread)
+        probability = math.nan if math.isnan(spread) else _normal_cdf(margin, spread)
+        better = "tie" if abs(margin) < 0.005 * self.scale.width else ("A" if margin > 0 else "B")
+        return Comparison(a, b, better, margin, probability, _difference(a, b))
+
+    def fingerprint(self, mode: Mode, **options: Any) -> str:
+        """A hash of everything a score depends on: weights, prompt, preprocessing, mode, library versions."""
+        parts = self.protocol(mode)
+        if mode == "consensus":
+            parts = parts | options
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def protocol(self, mode: Mode) -> dict[str, Any]:
+        """What the fingerprint is made of, readable."""
+        import transformers
+
+        image_processor = getattr(self.family.processor, "image_processor", None)
+        preprocessing = image_processor.to_dict() if image_processor is not None else {}
+        prompt = prompts.get(self.card.fast_prompt if mode == "fast" else self.card.prompt)
+        return {
+            "mode": mode,
+            "weights": self.weights_hash,
+            "dtype": str(self.family.model.dtype),
+            "prompt": prompt.name,
+            "prompt_hash": prompt.hash,
+            "preprocessing": json.loads(json.dumps(preprocessing, default=str, sort_keys=True)),
+            "max_new_tokens": self.card.max_new_tokens,
+            "scale": [self.scale.low, self.scale.high],
+            "pondera": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+
+    def _check_options(self, mode: str, samples: int, temperature: float) -> None:
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+        if mode == "consensus" and samples < 2:
+            raise ConfigError(f"consensus needs at least 2 samples, got {samples}; use mode reason for one")
+        if mode == "consensus" and temperature <= 0:
+            raise ConfigError(f"consensus needs temperature > 0, got {temperature}: greedy samples are all the same")
+        if mode == "fast" and not isinstance(self.card.answer.body, Numbers):
+            raise ModelError("fast mode reads numbers; this model answers in JSON. Use mode reason")
+
+    def _judge(
+        self, images: Sequence[np.ndarray], mode: Mode, samples: int, temperature: float, seeds: Sequence[int]
+    ) -> list[Assessment]:
+        if mode == "fast":
+            return self._fast(self._encode(images, self.card.fast_prompt))
+        greedy = mode == "reason"
+        groups = self.backend.generate(
+            self._encode(images, self.card.prompt),
+            num_completions=1 if greedy else samples,
+            max_new_tokens=self.card.max_new_tokens,
+            temperature=0.0 if greedy else temperature,
+            seeds=seeds,
+        )
+        texts = [[completion.text for completion in group] for group in groups]
+        return [self._from_texts(group, mode) for group in texts]
+
+    def _encode(self, images: Sequence[np.ndarray], prompt: str) -> list[EncodedPrompt]:
+        text = prompts.get(prompt).render()
+        return [self.family.encode([image], text) for image in images]
+
+    @torch.no_grad()
+    def _fast(self, encoded: Sequence[EncodedPrompt]) -> list[Assessment]:
+        body = self.card.answer.body
+        assert isinstance(body, Numbers)  # checked with the options
+        score_P, spread_P = expected_scores(self.family, encoded, body)
+        return [self._assessment("fast", s, spread=d) for s, d in zip(score_P.tolist(), spread_P.tolist(), strict=True)]
+
+    def _from_texts(self, texts: Sequence[str], mode: Mode) -> Assessment:
+        answers = [self.card.answer.parse(text) for text in texts]
+        valid = [i for i, answer in enumerate(answers) if answer.is_valid]
+        if not valid:
+            error = f"no valid answer: {answers[0].error}"
+            return Assessment("", math.nan, self.scale, mode, valid=False, error=error, completion=texts[0])
+        scores = np.array([answers[i].score for i in valid])
+        score = float(scores.mean())
+        spread = float(scores.std(ddof=1)) if len(valid) > 1 else math.nan
+        nearest = valid[int(np.abs(scores - score).argmin())]
+        return self._assessment(mode, score, spread=spread, answer=answers[nearest], completion=texts[nearest])
+
+    def _assessment(
+        self, mode: Mode, score: float, *, spread: float, answer: Answer | None = None, completion: str = ""
+    ) -> Assessment:
+        own = self.card.scale
+        reasoning = (answer.think or "") if answer else ""
+        return Assessment(
+            path="",
+            score=own.convert(score, self.scale),
+            scale=self.scale,
+            mode=mode,
+            spread=own.convert_std(spread, self.scale),
+            reasoning=reasoning,
+            aspects=read_grades(reasoning),
+            completion=completion,
+        )
+
+
+def load(model: str = "nano", *, device: str | None = None, scale: tuple[float, float] | None = None) -> Assessor:
+    """Load a model that scores images.
+
+    Args:
+        model: `nano`, a folder, or a hub id.
+        device: such as "cpu" or "cuda"; the best there is by default.
+        scale: (low, high) of the scores wanted; the model's own by default.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    loaded: LoadedModel = load_model(model, device=device)
+    wanted = LabelScale(*scale) if scale is not None else None
+    return Assessor(loaded.family, loaded.card, scale=wanted, weights_hash=loaded.weights_hash)
+
+
+def _load(item: Any) -> np.ndarray | str:
+    """The pixels, or why there are none."""
+    try:
+        return load_image(Path(item.path()) if isinstance(item, Sample) else item)
+    except MediaError as error:
+        return str(error)
+
+
+def _name(item: Any) -> str:
+    if isinstance(item, Sample):
+        return item.path()
+    return str(item) if isinstance(item, (str, Path)) else ""
+
+
+def _normal_cdf(margin: float, spread: float) -> float:
+    if spread == 0:
+        return 0.5 if margin == 0 else float(margin > 0)
+    return 0.5 * (1 + math.erf(margin / (spread * math.sqrt(2))))
+
+
+def _difference(a: Assessment, b: Assessment) -> str:
+    """Where the grades differ most, in words."""
+    shared = [aspect for aspect in a.aspects if aspect in b.aspects and a.aspects[aspect] != b.aspects[aspect]]
+    if not shared:
+        return "No aspect is graded differently."
+    shared.sort(key=lambda aspect: -abs(a.aspects[aspect] - b.aspects[aspect]))
+    better = [x for x in shared if a.aspects[x] > b.aspects[x]]
+    worse = [x for x in shared if a.aspects[x] < b.aspects[x]]
+    parts = [
+        f"A is better in {', '.join(better)}" if better else "",
+        f"B is better in {', '.join(worse)}" if worse else "",
+    ]
+    return "; ".join(part for part in parts if part) + "."

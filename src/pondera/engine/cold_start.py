@@ -1,0 +1,161 @@
+"""Cold start: cross-entropy on a teacher's rationales, thought and answer.
+
+The two questions about an image (with and without a thought) share one packed row behind the image, so the image is
+encoded once for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import Trainer
+
+from pondera import prompts
+from pondera.assess import Assessor
+from pondera.config import ColdStartStage
+from pondera.core.answers import AnswerFormat
+from pondera.core.records import Sample
+from pondera.engine.media_cache import MediaCache
+from pondera.engine.objective import token_cross_entropy
+from pondera.engine.training import MetricsFile, Progress, SampleList, Validation, training_arguments
+from pondera.errors import TrainingError
+from pondera.generate.backend import sample_seed
+from pondera.models import EncodedPrompt, Family, ModelCard
+from pondera.models.packing import Branch, pack, packed_logps
+
+
+class ColdStartTrainer(Trainer):
+    """Cross-entropy on packed rationales.
+
+    Args:
+        family: the model to train.
+        collate: samples -> packed groups.
+        **kwargs: for the library's trainer.
+    """
+
+    def __init__(self, family: Family, collate: RationaleCollator, **kwargs: Any) -> None:
+        self.family = family
+        self.collate = collate
+        super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Weighted token cross-entropy."""
+        groups = self.collate(inputs["samples"], self.state.global_step)
+        batch = pack(self.family, groups)
+        logp_M, _ = packed_logps(model, batch)
+        return token_cross_entropy(logp_M, batch.weight_M)
+
+
+class RationaleCollator:
+    """Turns samples with rationales into a shared image and its question-and-answer branches.
+
+    Args:
+        family: encodes.
+        card: names the prompts and the answer format.
+        fast_share: share of samples that also get the question without a thought.
+        answer_weight: weight of the answer's tokens.
+        seed: of the augmentation.
+    """
+
+    def __init__(self, family: Family, card: ModelCard, *, fast_share: float, answer_weight: float, seed: int) -> None:
+        self.family = family
+        self.card = card
+        self.fast_share = fast_share
+        self.answer_weight = answer_weight
+        self.seed = seed
+        self.cache = MediaCache()
+
+    def __call__(self, samples: Sequence[Sample], step: int) -> list[tuple[EncodedPrompt, list[Branch]]]:
+        """Encode samples; `step` seeds augmentation and the draw of paraphrases."""
+        return [self._group(sample, step) for sample in samples]
+
+    def _group(self, sample: Sample, step: int) -> tuple[EncodedPrompt, list[Branch]]:
+        seed = sample_seed(sample.id, seed=self.seed, step=step)
+        rng = np.random.default_rng(seed)
+        image = self.cache.image(sample)
+        assert sample.rationale is not None  # checked before training
+        texts = [(prompts.get(self.card.prompt).render(), sample.rationale)]
+        if rng.random() < self.fast_share:
+            answer = "<answer>" + sample.rationale.rpartition("<answer>")[2]
+            texts.append((prompts.get(self.card.fast_prompt).render(), answer))
+        encoded = [self.family.encode([image], question, jitter_seed=seed) for question, _ in texts]
+        shared = _shared_length([prompt.ids for prompt in encoded])
+        # A branch must own at least one token of its question: the prefix's last token predicts every branch's first.
+        prefix = EncodedPrompt(encoded[0].ids[:shared], encoded[0].media)
+        return prefix, [
+            self._branch(prompt.ids[shared:], text) for prompt, (_, text) in zip(encoded, texts, strict=True)
+        ]
+
+    def _branch(self, question: Sequence[int], completion: str) -> Branch:
+        think, mark, answer = completion.rpartition("<answer>")
+        thought_ids = self.family.encode_text(think) if think else []
+        answer_ids = [*self.family.encode_text(mark + answer), min(self.family.stop_ids)]
+        weights = [0.0] * len(question) + [1.0] * len(thought_ids) + [self.answer_weight] * len(answer_ids)
+        return Branch((*question, *thought_ids, *answer_ids), tuple(weights))
+
+
+def run_cold_start(
+    family: Family,
+    card: ModelCard,
+    stage: ColdStartStage,
+    train: Sequence[Sample],
+    validation: Sequence[Sample],
+    folder: Path,
+    *,
+    seed: int,
+    metrics: Path,
+    resume: bool,
+) -> None:
+    """Train on rationales; the model of `family` is changed in place.
+
+    Raises:
+        TrainingError: a sample has no rationale, or one that its own answer format refuses.
+    """
+    check_rationales(train, card.answer)
+    collate = RationaleCollator(family, card, fast_share=stage.fast_share, answer_weight=stage.answer_weight, seed=seed)
+    arguments = training_arguments(stage, folder, seed=seed, batch_size=stage.batch_size, num_train_epochs=stage.epochs)
+    trainer = ColdStartTrainer(family, collate, args=arguments, train_dataset=SampleList(train))
+    add_callbacks(trainer, family, card, stage, validation, metrics)
+    trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
+
+
+def check_rationales(samples: Sequence[Sample], answer: AnswerFormat) -> None:
+    """Every sample must carry a rationale in the format that the model will be asked for.
+
+    Raises:
+        TrainingError: one does not; the message names it.
+    """
+    for sample in samples:
+        if not sample.rationale:
+            raise TrainingError(f"sample {sample.id!r} has no rationale; make them with: pondera distill MANIFEST")
+        parsed = answer.parse(sample.rationale)
+        if not parsed.is_valid:
+            raise TrainingError(f"sample {sample.id!r}: its rationale is not in the answer format: {parsed.error}")
+
+
+def add_callbacks(
+    trainer: Trainer, family: Family, card: ModelCard, stage: Any, validation: Sequence[Sample], metrics: Path
+) -> None:
+    """Metrics file, progress line, held-out validation."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(MetricsFile(metrics, stage.name))
+    trainer.add_callback(Progress(stage.name))
+    if validation:
+        log: Callable[[dict[str, float]], None] = trainer.log
+        trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, log))
+
+
+def has_checkpoint(folder: Path) -> bool | None:
+    """Whether there is something to resume from; in the form the library's trainer takes."""
+    return True if any((folder / "checkpoints").glob("checkpoint-*/trainer_state.json")) else None
+
+
+def _shared_length(ids: Sequence[Sequence[int]]) -> int:
+    """Length of the common prefix, leaving at least one token of each prompt."""
+    limit = min(len(row) for row in ids) - 1
+    return next((i for i in range(limit) if len({row[i] for row in ids}) > 1), limit)

@@ -1,0 +1,177 @@
+"""What both kinds of stage share: trainer arguments, the metrics file, held-out validation.
+
+The trainers are small subclasses of `transformers.Trainer`, so that devices, mixed precision, distribution,
+checkpoints, resuming and trackers are the library's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainingArguments
+
+from pondera.assess import Assessor
+from pondera.config import ColdStartStage, ReinforceStage
+from pondera.core.metrics import plcc, srcc
+from pondera.core.records import Sample
+
+
+def training_arguments(
+    stage: ColdStartStage | ReinforceStage, folder: Path, *, seed: int, batch_size: int, **limits: Any
+) -> TrainingArguments:
+    """The library's arguments for one stage."""
+    optimiser = stage.optimiser
+    return TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        per_device_train_batch_size=batch_size,
+        learning_rate=optimiser.learning_rate,
+        lr_scheduler_type=optimiser.schedule,
+        warmup_steps=optimiser.warmup_steps,
+        weight_decay=optimiser.weight_decay,
+        max_grad_norm=optimiser.max_grad_norm,
+        adam_beta2=optimiser.adam_beta2,
+        seed=seed,
+        data_seed=seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_steps=stage.save_every,
+        save_total_limit=1,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        report_to=[],
+        disable_tqdm=True,
+        **limits,
+    )
+
+
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Keep running statistics as they are: the policy that samples must be the policy that is updated."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+class MetricsFile(TrainerCallback):
+    """Appends everything that is logged to `metrics.jsonl`, one object a line; a resumed run drops what it redoes."""
+
+    def __init__(self, path: Path, stage: str) -> None:
+        self.path = path
+        self.stage = stage
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Forget lines behind the checkpoint that training resumes from."""
+        if not self.path.is_file():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:  # torn by a kill
+                continue
+            if entry["stage"] != self.stage or entry["step"] <= state.global_step:
+                kept.append(line)
+        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Write one line."""
+        values = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float)) and math.isfinite(v)}
+        entry = {"stage": self.stage, "step": state.global_step, **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+class Progress(TrainerCallback):
+    """One line that renews itself on stderr: stage, step, loss, reward, held-out SRCC."""
+
+    SHOWN = ("loss", "reward", "kl", "val_srcc", "val_plcc")
+
+    def __init__(self, stage: str) -> None:
+        from tqdm import tqdm
+
+        self.bar: Any = tqdm(desc=stage, unit="step", dynamic_ncols=True, leave=True)
+        self.values: dict[str, str] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Learn the length."""
+        self.bar.reset(total=state.max_steps)
+        self.bar.update(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move on."""
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Show the newest values."""
+        for name in self.SHOWN:
+            if logs and name in logs:
+                self.values[name] = f"{logs[name]:.3f}"
+        self.bar.set_postfix(self.values)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Leave the last state on the screen."""
+        self.bar.close()
+
+
+class Validation(TrainerCallback):
+    """Scores held-out samples while training and logs SRCC, PLCC and the share of valid answers.
+
+    A reward can rise while the ranking of unseen images does not: this is the curve to watch.
+
+    Args:
+        samples: labelled, held out.
+        assessor: shares the model that is trained.
+        every: steps between two runs; also before the first and after the last step.
+        log: the trainer's `log`.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], assessor: Assessor, every: int, log: Callable[[dict[str, float]], None]
+    ) -> None:
+        self.samples = samples
+        self.assessor = assessor
+        self.every = every
+        self.log = log
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The starting point belongs to the curve."""
+        if state.global_step == 0:
+            self.run()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Every so many steps, and at the end."""
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self.run()
+
+    def run(self) -> None:
+        """Score and log."""
+        model = self.assessor.family.model
+        was_training = model.training
+        model.eval()
+        found = self.assessor(list(self.samples), mode="reason")
+        model.train(was_training)
+        valid = [i for i, assessment in enumerate(found) if assessment.error is None]
+        logs = {"val_valid": len(valid) / len(found)}
+        if len(valid) >= 3:
+            score = [found[i].score for i in valid]
+            mos = [self.samples[i].mos_on(self.assessor.scale) for i in valid]
+            logs |= {"val_srcc": srcc(score, mos), "val_plcc": plcc(score, mos)}
+        self.log(logs)
+
+
+class SampleList(torch.utils.data.Dataset[Any]):
+    """Any list as a dataset."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.items[index]

@@ -1,0 +1,184 @@
+"""Loading models by name: the built-in one, a folder, or a hub id of a stock family. Never remote code, never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pondera.core.answers import AnswerFormat, Numbers
+from pondera.core.records import LabelScale
+from pondera.errors import ModelError
+from pondera.models.family import Family
+
+CARD_FILE = "pondera.json"
+BUILT_IN = {"nano": "2.3M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """How a checkpoint wants to be asked; `pondera.json` beside the weights.
+
+    Args:
+        prompt: name of the prompt with a thought.
+        fast_prompt: name of the prompt without.
+        num_values: numbers in an answer.
+        low: worst score.
+        high: best score.
+        prefix: text before each number.
+        names: what the numbers mean.
+        max_new_tokens: longest completion.
+        trained_on: datasets seen in training, so that evaluation can mark what is in-domain.
+        recipe: what made it.
+    """
+
+    prompt: str = "quality.short"
+    fast_prompt: str = "quality.short.fast"
+    num_values: int = 1
+    low: float = 1.0
+    high: float = 5.0
+    prefix: str = ""
+    names: tuple[str, ...] = ()
+    max_new_tokens: int = 96
+    trained_on: tuple[str, ...] = ()
+    recipe: str = ""
+
+    @property
+    def scale(self) -> LabelScale:
+        """The scale of its scores."""
+        return LabelScale(self.low, self.high)
+
+    @property
+    def answer(self) -> AnswerFormat:
+        """The form of its answers, with thinking."""
+        return AnswerFormat(Numbers(self.num_values, self.low, self.high, self.prefix, self.names))
+
+    def save(self, folder: Path) -> None:
+        """Write `pondera.json`."""
+        (folder / CARD_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelCard:
+        """Read `pondera.json`; a checkpoint without one is asked for a general quality score.
+
+        Raises:
+            ModelError: the file is not what this version writes.
+        """
+        path = folder / CARD_FILE
+        if not path.is_file():
+            return cls(prompt="quality.expert", fast_prompt="quality.expert.fast", max_new_tokens=512)
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            for name in ("names", "trained_on"):
+                values[name] = tuple(values.get(name, ()))
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{path}: {error}; it was written by another version of Pondera") from None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to use.
+
+    Args:
+        name: as asked for.
+        family: model and processor.
+        card: how to ask it.
+        weights_hash: of its files, for fingerprints.
+    """
+
+    name: str
+    family: Family
+    card: ModelCard
+    weights_hash: str
+
+
+def load_model(name: str = "nano", *, device: str | None = None, dtype: str = "auto") -> LoadedModel:
+    """Load a model for scoring or as the start of training.
+
+    Args:
+        name: `nano`, a folder with weights, or a hub id of a stock image-text-to-text model.
+        device: such as "cpu", "cuda", "mps"; by default an accelerator when there is one.
+        dtype: "auto" takes that of the weights.
+
+    Raises:
+        ModelError: there is no such model, or its files are not complete.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    import pondera.models.nano  # noqa: F401 - registers the built-in family
+
+    folder = resolve(name)
+    source = str(folder) if folder else name
+    options: dict[str, Any] = {"dtype": "auto" if dtype == "auto" else getattr(torch, dtype)}
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            source, trust_remote_code=False, use_safetensors=True, **options
+        )
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"cannot load model {name!r}: {reason}. Give 'nano', a folder with config.json and model.safetensors, "
+            "or the id of a stock model that can be downloaded or is in the local cache"
+        ) from error
+    if model.dtype == torch.float16 and default_device(device) == "cpu":
+        model = model.float()  # half precision is for shipping; CPUs compute in single
+    model = model.to(default_device(device)).eval()
+    card = ModelCard.read(folder) if folder else ModelCard.read(Path(source))
+    return LoadedModel(name, Family(model, processor), card, hash_weights(folder) if folder else source)
+
+
+def resolve(name: str) -> Path | None:
+    """The folder behind a name; None for a hub id.
+
+    Raises:
+        ModelError: it is a path, and nothing is there.
+    """
+    if name in BUILT_IN:
+        folder = Path(str(files("pondera.models"))) / name / "weights"
+        if not (folder / "model.safetensors").is_file():
+            raise ModelError(f"the built-in model {name!r} is missing from {folder}; reinstall Pondera")
+        return folder
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(
+                f"{path}: no config.json in this folder, so it is no checkpoint; runs keep theirs in RUN/final"
+            )
+        return path
+    if path.exists() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1:
+        raise ModelError(f"{name}: no such model folder")
+    return None
+
+
+def default_device(device: str | None = None) -> str:
+    """The device asked for, or the best there is."""
+    if device is not None:
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def hash_weights(folder: Path) -> str:
+    """A hash of the weight files: all bytes of small files, 64 evenly spaced blocks of large ones."""
+    digest = hashlib.sha256()
+    block, num_blocks = 1 << 16, 64
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            if size <= 256 * block * num_blocks:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+                continue
+            for i in range(num_blocks):
+                file.seek((size - block) * i // (num_blocks - 1))
+                digest.update(file.read(block))
+    return digest.hexdigest()[:16]

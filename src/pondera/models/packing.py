@@ -1,0 +1,164 @@
+"""Packed sequences: a shared prefix once, then its branches side by side, each blind to the others.
+
+`[prefix | branch 1 | ... | branch G]` with positions that restart behind the prefix. In reinforcement the prefix is
+the prompt and the branches are its completions; in the cold start the prefix ends with the image, and each branch is
+a question with its answer. The image is encoded once either way.
+
+Shape letters: R rows (one group each), T columns, M scored tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pondera.models.family import EncodedPrompt, Family
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One continuation of a prefix.
+
+    Args:
+        ids: its tokens.
+        weights: one a token: 0 is read only, anything else is scored with this weight.
+    """
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+
+    @classmethod
+    def scored(cls, ids: Sequence[int]) -> Branch:
+        """A branch in which every token counts once."""
+        return cls(tuple(ids), (1.0,) * len(ids))
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Tensors of R packed rows.
+
+    Args:
+        input_ids: [R, T].
+        position_ids: [R, T], restarting behind the prefix for every branch.
+        mask: additive [R, 1, T, T] in the model's dtype: 0 visible, lowest value hidden.
+        columns: [C] columns whose logits are needed.
+        row_M: row of each scored token.
+        source_M: index into `columns` of the logits that predict it.
+        target_M: the token itself.
+        weight_M: its weight.
+        branch_M: number of its branch, counted over the batch.
+        media: image tensors.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    mask: torch.Tensor
+    columns: torch.Tensor
+    row_M: torch.Tensor
+    source_M: torch.Tensor
+    target_M: torch.Tensor
+    weight_M: torch.Tensor
+    branch_M: torch.Tensor
+    media: Mapping[str, torch.Tensor]
+
+
+def pack(
+    family: Family, groups: Sequence[tuple[EncodedPrompt, Sequence[Branch]]], *, dtype: torch.dtype | None = None
+) -> PackedBatch:
+    """Pack groups of branches, one row a group. Prefixes end at the same column.
+
+    Args:
+        family: for padding, device and dtype.
+        groups: prefix and branches of each row.
+        dtype: of the mask; the model's own by default.
+
+    Raises:
+        ValueError: a branch is empty, or has not one weight a token.
+    """
+    device = family.device
+    prefix_length = max(len(prefix.ids) for prefix, _ in groups)
+    total = prefix_length + max(sum(len(b.ids) for b in branches) for _, branches in groups)
+    input_ids = torch.full((len(groups), total), family.pad_id, dtype=torch.long)
+    position_ids = torch.zeros((len(groups), total), dtype=torch.long)
+    segment = torch.full((len(groups), total), -1, dtype=torch.long)  # -1 padding, 0 prefix, 1.. branches
+    row, source, target, weight, branch_index = [], [], [], [], []
+    num_branches = 0
+    for r, (prefix, branches) in enumerate(groups):
+        start = prefix_length - len(prefix.ids)
+        input_ids[r, start:prefix_length] = torch.tensor(prefix.ids)
+        position_ids[r, start:prefix_length] = torch.arange(len(prefix.ids))
+        segment[r, start:prefix_length] = 0
+        column = prefix_length
+        for b, branch in enumerate(branches, start=1):
+            length = len(branch.ids)
+            if not length or len(branch.weights) != length:
+                raise ValueError(f"a branch needs tokens and one weight each, got {length} and {len(branch.weights)}")
+            input_ids[r, column : column + length] = torch.tensor(branch.ids)
+            position_ids[r, column : column + length] = len(prefix.ids) + torch.arange(length)
+            segment[r, column : column + length] = b
+            for i, (token, w) in enumerate(zip(branch.ids, branch.weights, strict=True)):
+                if w != 0:
+                    row.append(r)
+                    # The first token of every branch is predicted by the last token of the prefix.
+                    source.append(prefix_length - 1 if i == 0 else column + i - 1)
+                    target.append(token)
+                    weight.append(w)
+                    branch_index.append(num_branches)
+            column += length
+            num_branches += 1
+    columns = sorted(set(source))
+    place = {column: i for i, column in enumerate(columns)}
+    return PackedBatch(
+        input_ids=input_ids.to(device),
+        position_ids=position_ids.to(device),
+        mask=_additive_mask(segment, dtype or family.model.dtype).to(device),
+        columns=torch.tensor(columns, device=device),
+        row_M=torch.tensor(row, device=device),
+        source_M=torch.tensor([place[c] for c in source], device=device),
+        target_M=torch.tensor(target, device=device),
+        weight_M=torch.tensor(weight, dtype=torch.float32, device=device),
+        branch_M=torch.tensor(branch_index, device=device),
+        media=family.media_batch([prefix for prefix, _ in groups]),
+    )
+
+
+def _additive_mask(segment_RT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Each token sees the prefix and its own branch, up to itself."""
+    query, key = segment_RT[:, :, None], segment_RT[:, None, :]
+    length = segment_RT.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    visible = ((key == 0) | (key == query)) & (key >= 0) & causal
+    # A padding row that sees nothing would give NaN in the softmax; it sees itself, and nobody reads it.
+    visible |= torch.eye(length, dtype=torch.bool)
+    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
+    return mask[:, None]
+
+
+def packed_logps(model: Any, batch: PackedBatch, *, with_entropy: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of every scored token, from the root forward pass.
+
+    Args:
+        model: the model itself or its wrapper (DDP, sharded); never a sub-module of it.
+        batch: the packed rows.
+        with_entropy: also the entropy of each prediction; zeros otherwise.
+
+    Returns:
+        logp_M and entropy_M, float32.
+    """
+    outputs = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=batch.columns,
+        use_cache=False,
+        **batch.media,
+    )
+    logits_MV = outputs.logits[batch.row_M, batch.source_M].float()
+    logp_MV = logits_MV.log_softmax(-1)
+    logp_M = logp_MV.gather(1, batch.target_M[:, None]).squeeze(1)
+    if not with_entropy:
+        return logp_M, torch.zeros_like(logp_M)
+    return logp_M, -(logp_MV.detach().exp() * logp_MV.detach()).sum(-1)
