@@ -101,7 +101,7 @@ class Assessor:
         Raises:
             ConfigError: an option is wrong.
         """
-        options = {"samples": samples, "temperature": temperature, "seed": seed}
+        options: dict[str, Any] = {"samples": samples, "temperature": temperature, "seed": seed}
         if isinstance(media, (list, tuple)):
             return list(self.stream(media, mode, **options))
         return next(self.stream([media], mode, **options))

@@ -14,6 +14,7 @@ import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -63,8 +64,8 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
         if not finished.is_dir() and not skip:
             family = _start(recipe.model, previous, train, card, recipe.seed)
             folder.mkdir(parents=True, exist_ok=True)
-            run = run_cold_start if isinstance(stage, ColdStartStage) else run_reinforce
-            run(  # type: ignore[operator]
+            run: Any = run_cold_start if isinstance(stage, ColdStartStage) else run_reinforce
+            run(
                 family,
                 card,
                 stage,

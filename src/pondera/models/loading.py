@@ -1,4 +1,4 @@
-"""Loading models by name: the built-in one, a folder, or a hub id of a stock family. Never remote code, never pickle."""
+"""Loading models by name: built in, a folder, or a hub id of a stock family. Never remote code, never pickle."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def load_model(name: str = "nano", *, device: str | None = None, dtype: str = "a
         ) from error
     if model.dtype == torch.float16 and default_device(device) == "cpu":
         model = model.float()  # half precision is for shipping; CPUs compute in single
-    model = model.to(default_device(device)).eval()
+    model = model.to(default_device(device)).eval()  # type: ignore[arg-type]
     card = ModelCard.read(folder) if folder else ModelCard.read(Path(source))
     return LoadedModel(name, Family(model, processor), card, hash_weights(folder) if folder else source)
 

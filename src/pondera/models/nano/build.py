@@ -48,7 +48,7 @@ def build_nano(
             hidden_sizes=list(vision_widths),
             depths=[1] * len(vision_widths),
             layer_type="basic",
-            out_features=["stem", *(f"stage{i + 1}" for i in range(len(vision_widths)))],
+            out_features=["stem", *(f"stage{i + 1}" for i in range(len(vision_widths)))],  # type: ignore[call-arg]
         ),
         text_config=LlamaConfig(
             vocab_size=len(tokenizer),
@@ -63,7 +63,7 @@ def build_nano(
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
         ),
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_token_id=int(tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)),  # type: ignore[arg-type]
         tile_px=tile_px,
         num_crops=num_crops,
         grid=grid,

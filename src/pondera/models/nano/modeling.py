@@ -24,7 +24,7 @@ class NanoPreTrainedModel(PreTrainedModel):
     config_class = NanoConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012 - the library's own form
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
@@ -186,10 +186,10 @@ class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size)
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=outputs.past_key_values)
 
-    def prepare_inputs_for_generation(self, input_ids: torch.LongTensor, **kwargs: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(self, input_ids: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Images are read with the prompt only; afterwards they are in the cache."""
         pixel_values = kwargs.pop("pixel_values", None)
         is_first_iteration = kwargs.get("is_first_iteration", False)
-        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        inputs = super().prepare_inputs_for_generation(input_ids, *args, **kwargs)  # type: ignore[misc]
         inputs["pixel_values"] = pixel_values if is_first_iteration or not kwargs.get("use_cache", True) else None
         return inputs

@@ -1,0 +1,100 @@
+"""The nano model behaves like any stock model of the library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from pondera.models.nano import build_nano
+from pondera.models.nano.processing import NanoImageProcessor
+from tests.models.tiny import TEXTS, noise_image, tiny_family
+
+
+def test_saved_and_loaded_through_the_auto_classes_it_computes_the_same(tmp_path):
+    family = tiny_family()
+    family.save(tmp_path)
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    text = family.prompt_text("Rate it.")
+    batch = processor(text=[text], images=[noise_image()], return_tensors="pt")
+    expected = family.processor(text=[text], images=[noise_image()], return_tensors="pt")
+    assert torch.equal(batch["input_ids"], expected["input_ids"])
+    with torch.no_grad():
+        torch.testing.assert_close(model(**batch).logits, family.model(**expected).logits, rtol=0, atol=0)
+
+
+def test_generate_gives_the_same_tokens_with_and_without_cache():
+    family = tiny_family()
+    text = family.prompt_text("Rate it.")
+    batch = family.processor(text=[text], images=[noise_image()], return_tensors="pt")
+    with_cache, without = (
+        family.model.generate(**batch, max_new_tokens=8, do_sample=False, use_cache=cached) for cached in (True, False)
+    )
+    assert torch.equal(with_cache, without)
+
+
+def test_a_lora_adapter_starts_as_the_identity():
+    from peft import LoraConfig, get_peft_model
+
+    family = tiny_family()
+    batch = family.processor(text=[family.prompt_text("Rate it.")], images=[noise_image()], return_tensors="pt")
+    with torch.no_grad():
+        before = family.model(**batch).logits
+        after = get_peft_model(family.model, LoraConfig(target_modules=["q_proj", "v_proj"]))(**batch).logits
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 400), (31, 33), (700, 20), (256, 384)])
+def test_any_image_size_gives_the_same_number_of_views(height, width):
+    processor = NanoImageProcessor(tile_px=32, num_crops=3)
+    pixels = processor.preprocess([noise_image(height, width)])["pixel_values"]
+    assert pixels.shape == (1, 4, 3, 32, 32)
+    assert pixels.min() >= -1 and pixels.max() <= 1
+
+
+def test_crops_are_cut_at_native_resolution():
+    """A one-pixel checkerboard survives in every crop; the scaled global view shows grey."""
+    board = ((np.indices((128, 128)).sum(0) % 2) * 255).astype(np.uint8)
+    pixels = NanoImageProcessor(tile_px=32, num_crops=4).preprocess([np.stack([board] * 3, -1)])["pixel_values"][0]
+    assert float(pixels[0].abs().max()) < 0.1
+    assert all(float(view.abs().min()) == 1.0 for view in pixels[1:])
+
+
+def test_jitter_is_seeded_and_leaves_the_global_view_alone_but_for_mirroring():
+    processor = NanoImageProcessor(tile_px=32, num_crops=2)
+    image = noise_image(64, 96)
+    first, again, other = (processor.preprocess([image], jitter_seed=s)["pixel_values"] for s in (1, 1, 2))
+    plain = processor.preprocess([image])["pixel_values"]
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(first[0, 0], plain[0, 0]) or torch.equal(first[0, 0], plain[0, 0].flip(-1))
+
+
+def test_every_digit_is_a_token_of_its_own():
+    tokenizer = tiny_family().tokenizer
+    assert tokenizer.tokenize("<answer>3.42</answer>") == ["<answer>", "3", ".", "4", "2", "</answer>"]
+
+
+def test_any_text_survives_the_tokenizer():
+    family = tiny_family()
+    text = "Größe 12,5 ☂ <think>ok</think>"
+    assert family.decode(family.encode_text(text)) == text
+
+
+def test_weights_depend_on_the_seed_only():
+    first, second, other = (build_nano(TEXTS, seed=s, hidden_size=32, num_layers=1)[0] for s in (3, 3, 4))
+    pairs = list(zip(first.parameters(), second.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+def test_a_model_over_five_million_parameters_is_refused():
+    with pytest.raises(ValueError, match="5,000,000"):
+        build_nano(TEXTS, hidden_size=512, num_layers=8)
+
+
+def test_wrong_number_of_images_is_an_error():
+    family = tiny_family()
+    with pytest.raises(ValueError, match="1 <image> marks in the text but 2 images"):
+        family.processor(text=[family.prompt_text("Rate it.")], images=[noise_image(), noise_image()])

@@ -1,0 +1,82 @@
+"""Packed rows compute what separate sequences compute."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pondera.models.packing import Branch, pack, packed_logps
+from tests.models.tiny import noise_image, tiny_family
+
+COMPLETIONS = [["<think>poor</think>", "<answer>2.4", "x"], ["good, good", "<answer>4.11</answer>"]]
+
+
+def _groups(family):
+    prompts = [family.encode([noise_image(seed=i)], t) for i, t in enumerate(["Rate it.", "Rate the quality now."])]
+    return [(p, [family.encode_text(t) for t in texts]) for p, texts in zip(prompts, COMPLETIONS, strict=True)]
+
+
+def _separate_logps(family, prompt, ids):
+    """One plain, unpadded sequence; no packing code involved."""
+    tokens = torch.tensor([[*prompt.ids, *ids]])
+    logits = family.model(input_ids=tokens, **prompt.media).logits[0, len(prompt.ids) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None]).squeeze(1)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_and_separate_agree_in_logps_and_gradients(attention):
+    family = tiny_family()
+    family.model.set_attn_implementation({"text_config": attention})
+    assert family.model.model.language_model.config._attn_implementation == attention
+    groups = _groups(family)
+    separate = torch.cat([_separate_logps(family, prompt, ids) for prompt, branches in groups for ids in branches])
+    weight = torch.linspace(-1, 1, len(separate))
+    (separate * weight).sum().backward()
+    expected = {n: p.grad.clone() for n, p in family.model.named_parameters() if p.grad is not None}
+    family.model.zero_grad()
+    batch = pack(family, [(prompt, [Branch.scored(ids) for ids in branches]) for prompt, branches in groups])
+    packed, _ = packed_logps(family.model, batch)
+    torch.testing.assert_close(packed, separate, rtol=0, atol=1e-5)
+    (packed * weight).sum().backward()
+    scale = max(float(g.abs().max()) for g in expected.values())
+    for name, parameter in family.model.named_parameters():
+        if name in expected:
+            torch.testing.assert_close(parameter.grad, expected[name], rtol=0, atol=1e-5 * scale)
+
+
+def test_a_branch_does_not_see_its_neighbours():
+    family = tiny_family()
+    prompt, branches = _groups(family)[0]
+    alone, _ = packed_logps(family.model, pack(family, [(prompt, [Branch.scored(branches[0])])]))
+    for neighbour in branches[1:]:
+        both = pack(family, [(prompt, [Branch.scored(neighbour), Branch.scored(branches[0])])])
+        logp_M, _ = packed_logps(family.model, both)
+        torch.testing.assert_close(logp_M[both.branch_M == 1], alone, rtol=0, atol=1e-5)
+
+
+def test_tokens_of_weight_zero_are_read_but_not_scored():
+    family = tiny_family()
+    prompt, branches = _groups(family)[0]
+    ids = tuple(branches[0])
+    half = Branch(ids, (0.0,) * 2 + (1.0,) * (len(ids) - 2))
+    all_M, _ = packed_logps(family.model, pack(family, [(prompt, [Branch.scored(ids)])]))
+    some_M, _ = packed_logps(family.model, pack(family, [(prompt, [half])]))
+    torch.testing.assert_close(some_M, all_M[2:], rtol=0, atol=1e-6)
+
+
+def test_entropy_is_that_of_each_prediction():
+    family = tiny_family()
+    prompt, branches = _groups(family)[1]
+    batch = pack(family, [(prompt, [Branch.scored(branches[0])])])
+    _, entropy_M = packed_logps(family.model, batch, with_entropy=True)
+    tokens = torch.tensor([[*prompt.ids, *branches[0]]])
+    logits = family.model(input_ids=tokens, **prompt.media).logits[0, len(prompt.ids) - 1 : -1]
+    expected = torch.distributions.Categorical(logits=logits).entropy()
+    torch.testing.assert_close(entropy_M, expected, rtol=0, atol=1e-5)
+
+
+def test_a_branch_without_tokens_is_refused():
+    family = tiny_family()
+    prompt, _ = _groups(family)[0]
+    with pytest.raises(ValueError, match="a branch needs tokens"):
+        pack(family, [(prompt, [Branch((), ())])])
