@@ -276,19 +276,19 @@ _TYPES = (
         "share of pixels replaced by black or white", _impulse_noise,
     ),
     DistortionType(
-        "gaussian_blur", "sharpness", "blur", (0.6, 0.9, 1.4, 2.4, 4.5),
+        "gaussian_blur", "sharpness", "blur", (0.55, 0.75, 1.1, 1.9, 4.0),
         "standard deviation in pixels", _gaussian_blur,
     ),
     DistortionType(
-        "motion_blur", "sharpness", "blur", (2, 3.5, 6, 11, 22),
+        "motion_blur", "sharpness", "blur", (1.7, 2.6, 4.5, 9.0, 22.0),
         "length of the straight stroke in pixels; its direction is random", _motion_blur,
     ),
     DistortionType(
-        "defocus_blur", "sharpness", "blur", (0.8, 1.3, 2.1, 3.5, 6.5),
+        "defocus_blur", "sharpness", "blur", (0.8, 1.15, 1.8, 3.0, 6.0),
         "radius of the disk of confusion in pixels", _defocus_blur,
     ),
     DistortionType(
-        "downscale", "sharpness", "resampling", (1.3, 1.7, 2.4, 3.8, 7.0),
+        "downscale", "sharpness", "resampling", (1.3, 1.65, 2.3, 3.6, 7.0),
         "factor by which the image was shrunk before it was enlarged again", _downscale,
     ),
     DistortionType(

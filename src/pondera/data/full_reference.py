@@ -15,7 +15,7 @@ UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 # Constants of the paper: stabilisers C1 to C3 for values 0..255, share of structure in the combined map, exponents.
-_C1, _C2, _C3 = np.float32(140), np.float32(55), np.float32(550)
+_C1, _C2, _C3 = 140.0, 55.0, 550.0
 _ALPHA = 0.6
 _Q, _RHO, _O = 0.25, 1.0, 0.25
 _SHORT_SIDE_PX = 256  # images are averaged down to about this
@@ -101,36 +101,36 @@ def _gradient(luma_HW: Float32Array) -> Float32Array:
     padded = np.pad(luma_HW, 1)
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     columns = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    horizontal = (rows[:, 2:] - rows[:, :-2]) / np.float32(3)
-    vertical = (columns[2:] - columns[:-2]) / np.float32(3)
+    horizontal = (rows[:, 2:] - rows[:, :-2]) / 3
+    vertical = (columns[2:] - columns[:-2]) / 3
     magnitude: Float32Array = np.sqrt(horizontal * horizontal + vertical * vertical)
     return magnitude
 
 
 def _gradient_similarity(reference_HW: Float32Array, distorted_HW: Float32Array) -> Float32Array:
     gradient_r, gradient_d = _gradient(reference_HW), _gradient(distorted_HW)
-    gradient_f = _gradient(np.float32(0.5) * (reference_HW + distorted_HW))
+    gradient_f = _gradient(0.5 * (reference_HW + distorted_HW))
     direct = _similarity(gradient_r, gradient_d, _C1)
     return direct + _similarity(gradient_d, gradient_f, _C2) - _similarity(gradient_r, gradient_f, _C2)
 
 
-def _similarity(a: Float32Array, b: Float32Array, c: np.float32) -> Float32Array:
-    similarity: Float32Array = (np.float32(2) * a * b + c) / (a * a + b * b + c)
-    return similarity
+def _similarity(a: Float32Array, b: Float32Array, c: float) -> Float32Array:
+    return np.divide(2 * a * b + c, a * a + b * b + c, dtype=np.float32)
 
 
 def _chromaticity_similarity(reference_2HW: Float32Array, distorted_2HW: Float32Array) -> Float32Array:
     cross = (reference_2HW * distorted_2HW).sum(0)
     energy = (reference_2HW**2).sum(0) + (distorted_2HW**2).sum(0)
-    similarity: Float32Array = (np.float32(2) * cross + _C3) / (energy + _C3)
+    similarity: Float32Array = (2 * cross + _C3) / (energy + _C3)
     return similarity
 
 
 def _deviation(similarity_HW: NDArray[np.float64]) -> float:
     """Mean absolute deviation of similarity^q, to the power o / rho; a negative base gives a complex number."""
-    size_HW = np.sqrt(np.sqrt(np.abs(similarity_HW)))  # to the power q = 1/4
-    turned_HW = similarity_HW < 0
-    if not turned_HW.any():
-        return float(np.mean(np.abs(size_HW - size_HW.mean()) ** _RHO) ** (_O / _RHO))
-    power_HW = np.where(turned_HW, np.exp(1j * np.pi * _Q), 1.0) * size_HW
+    power_HW = np.sqrt(np.sqrt(np.abs(similarity_HW)))  # to the power q = 1/4
+    negative_HW = similarity_HW < 0
+    if negative_HW.any():
+        power_HW = np.where(negative_HW, np.exp(1j * np.pi * _Q), 1.0) * power_HW
+    # Measured from one of its values, or the last root would make 1e-4 of a constant map's rounding.
+    power_HW = power_HW - power_HW[0, 0]
     return float(np.mean(np.abs(power_HW - power_HW.mean()) ** _RHO) ** (_O / _RHO))

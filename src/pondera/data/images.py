@@ -31,6 +31,7 @@ IMAGE_SUFFIXES = frozenset(
 
 _ROWS_PER_STRIP = 256  # 16-bit images are scaled in strips, so that a large one needs no second full copy
 _pillow_limit_lock = threading.Lock()
+_readers: list[int | None] = []  # one entry per image being read; the first holds Pillow's own limit
 
 
 def load_image(source: ImageSource) -> UInt8Array:
@@ -112,7 +113,7 @@ def _images_below(folder: Path) -> list[Path]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a file, its size checked against our limit instead of Pillow's; pixels are not decoded yet."""
+    """Open a file, its size checked against our limit instead of Pillow's; every failure becomes a MediaError."""
     if path.is_dir():
         raise MediaError(f"{path}: this is a folder with no images in it; give image files, or a folder that has some")
     if not path.exists():
@@ -120,33 +121,37 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty (0 bytes); copy or download it again")
-        with path.open("rb") as file:
-            with _pillow_limit_lifted():
-                image = Image.open(file)
-            with image:
-                _check_size(str(path), image.size)
-                yield image
+        with _pillow_limit_raised(), Image.open(path) as image:
+            _check_size(str(path), image.size)
+            yield image
     except UnidentifiedImageError:
         head = _head(path)
         raise MediaError(
             f"{path}: not an image that Pillow knows (it begins with {head!r}); convert it to PNG"
         ) from None
-    except (MediaError, MemoryError, GeneratorExit):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise MediaError(
+            f"{path}: above {MAX_PIXELS / 1e6:.0f} megapixels ({error}); scale it down or cut it into parts"
+        ) from None
+    except (MediaError, MemoryError):
         raise
     except Exception as error:  # decoders fed damaged bytes raise almost anything
         raise MediaError(f"{path}: cannot be decoded ({error}); the file looks damaged, get it again") from error
 
 
 @contextmanager
-def _pillow_limit_lifted() -> Iterator[None]:
-    """Switch off Pillow's 89-megapixel guard for the reading of one header; ours comes right after."""
+def _pillow_limit_raised() -> Iterator[None]:
+    """Set Pillow's 89-megapixel guard to ours while images are read, in however many threads, and back after that."""
     with _pillow_limit_lock:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+        _readers.append(Image.MAX_IMAGE_PIXELS if not _readers else None)
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    try:
+        yield
+    finally:
+        with _pillow_limit_lock:
+            if len(_readers) == 1:
+                Image.MAX_IMAGE_PIXELS = _readers[0]
+            _readers.pop()
 
 
 def _check_size(name: str, size: tuple[int, int]) -> None:
