@@ -66,6 +66,8 @@ class Term(ABC):
         branch: where it counts when advantages are normalised per branch.
         needs_side: names of the side arrays it reads; terms with inner terms set it per instance.
         floor: value of cells that are invalid or not present.
+        min_samples: samples from which there is something to compare; below, the term is constant in a group.
+        min_group: valid completions of a group from which there is something to compare.
     """
 
     name: ClassVar[str]
@@ -76,6 +78,8 @@ class Term(ABC):
     branch: ClassVar[Branch] = "other"
     needs_side: ClassVar[tuple[str, ...]] = ()
     floor: ClassVar[float] = 0.0
+    min_samples: ClassVar[int] = 1
+    min_group: ClassVar[int] = 1
 
     @abstractmethod
     def __call__(self, pool: Pool) -> FloatArray:

@@ -50,7 +50,8 @@ def mean_over_others(
         [S, K]; 0 outside the mask.
     """
     num_samples, group_size = mask_SK.shape
-    weight_SS = allowed_SS & mask_SK.any(axis=1)[None, :] & ~np.eye(num_samples, dtype=bool)
+    has_S = mask_SK.sum(axis=1) > 0
+    weight_SS = np.asarray(allowed_SS & has_S[None, :] & ~np.eye(num_samples, dtype=bool))
     mean_SK = np.zeros(mask_SK.shape)
     for rows in chunks(num_samples, group_size * num_samples):
         weight_RS = weight_SS[rows].astype(np.float64)

@@ -24,10 +24,10 @@ _BAD = """
     blockiness dull washed faded overexposed over-exposed underexposed under-exposed murky distorted distortion
     distortions poor bad terrible severe degraded degradation banding ringing haze hazy unnatural soft pixelated
     pixelation flicker flickering stutter jitter smeared unsharp low-quality compression weak fuzzy muddy awful
-    unpleasant defects defect flawed
+    unpleasant defects defect flawed lost
 """
-_NEGATION = "no not without free never lack lacks lacking loss lost hardly barely minimal nor neither less"
-_POLARITY = {word: +1 for word in _GOOD.split()} | {word: -1 for word in _BAD.split()}
+_NEGATION = "no not without free never lack lacks lacking loss hardly barely minimal nor neither less"
+_POLARITY = dict.fromkeys(_GOOD.split(), +1) | dict.fromkeys(_BAD.split(), -1)
 _NEGATIONS = frozenset(_NEGATION.split())
 _CLAUSE = re.compile(r"[.,;:!?\n]|\b(?:but|however|although|though|while|yet)\b")
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")

@@ -48,6 +48,7 @@ class Fidelity(Term):
         "one roll-out or one sample gives NaN in the released code, here variance 0 and 0.5"
     )
     branch = "preference"
+    min_samples = 2
 
     ties: Literal["half", "greater_equal"] = "half"
     variance: Literal["unbiased", "population"] = "unbiased"

@@ -42,6 +42,7 @@ class LevelRank(Term):
     )
     range = "0.002..1.001; 0.5 where there is nothing to compare"
     branch = "preference"
+    min_samples = 2
 
     level: str = "level"
     within: str = ""

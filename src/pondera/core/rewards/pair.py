@@ -33,6 +33,7 @@ class BinaryPair(Term):
     source = "VisualQuality-R1 arXiv:2505.14460 (ablation: binary instead of fidelity); the treatment of ties is ours"
     range = "0..1; 0.5 where there is nothing to compare"
     branch = "preference"
+    min_samples = 2
 
     ties: Literal["half", "strict"] = "half"
 
@@ -78,6 +79,7 @@ class Margin(Term):
     source = "MR-IQA arXiv:2606.29760 (code: unit = 1; sigma mode with the annotators' std, floor 1e-4)"
     range = "0..1; 0.5 where there is nothing to compare"
     branch = "preference"
+    min_samples = 2
 
     width: Literal["unit", "annotator"] = "unit"
     unit: float = 1.0

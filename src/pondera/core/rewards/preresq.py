@@ -96,6 +96,7 @@ class ResponseBalance(Term):
         "length for fewer than three answers"
     )
     branch = "response"
+    min_group = 3
 
     aspects: Literal["all", "first_four"] = "all"
     tolerance: float = 0.05
@@ -159,6 +160,7 @@ class ScoreAndRank(Term):
         "equal scores earn by their place in the list (ties='stable')"
     )
     branch = "preference"
+    min_samples = 2
 
     wrong_order: Literal["zero", "as_released"] = "zero"
     min_gap: float = 0.05
@@ -227,6 +229,7 @@ class PreferenceTriplet(Term):
         "across samples, so the term is noisy (pairing='index'); fewer than three samples give NaN"
     )
     branch = "preference"
+    min_samples = 3
 
     pairing: Literal["quantile", "index"] = "quantile"
     ties: Literal["half", "strict"] = "half"
