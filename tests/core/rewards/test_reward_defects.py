@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pondera.core.answers import AnswerFormat, Numbers
+from pondera.core.answers import Answer, AnswerFormat, Numbers
 from pondera.core.rewards import (
     Fidelity,
     Format,
@@ -18,7 +18,7 @@ from pondera.core.rewards import (
     TwoDecimals,
 )
 
-from .pools import answer, pool_of, pool_of_answers
+from .pools import pool_of, pool_of_answers
 
 PRERESQ = [SpreadPenalty(), ResponseBalance(), ScoreAndRank(), PreferenceTriplet(), RankToTruth()]
 
@@ -180,8 +180,7 @@ def test_spread_penalty_refuses_answers_of_one_number():
         SpreadPenalty()(pool_of([[3.0, None]], [3.0]))
 
 
-def test_answers_keep_their_own_decimals_without_a_body():
-    """A pool built by hand has no body: the completion itself is searched for the number."""
-    bare = answer(3.4, body="")
-    pool = pool_of_answers([[bare]], [3.4], texts=[["<answer>3.40</answer>"]])
-    assert TwoDecimals()(pool)[0, 0] == 0.8  # an empty body has no two decimals
+def test_decimals_are_read_from_the_completion_where_an_answer_has_no_body():
+    texts = [["<answer>3.40</answer>", "<answer>3.4</answer>", "<answer></answer>"]]
+    pool = pool_of_answers([[Answer(values=(3.4,), score=3.4)] * 3], [3.4], texts=texts)
+    np.testing.assert_allclose(TwoDecimals()(pool), [[1.0, 0.8, 0.8]])
