@@ -179,13 +179,21 @@ def test_a_broken_profile_does_not_cost_the_image(tmp_path, picture):
     np.testing.assert_array_equal(load_image(tmp_path / "a.png"), picture)
 
 
-def test_the_first_frame_of_an_animation_counts(tmp_path):
+def test_the_first_frame_of_a_file_counts_and_the_current_one_of_an_open_image(tmp_path):
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert load_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
     with Image.open(tmp_path / "a.gif") as image:
         image.seek(1)
-        assert load_image(image)[0, 0].tolist() == [255, 0, 0]
+        assert load_image(image)[0, 0].tolist() == [0, 0, 255] and image.tell() == 1
+
+
+def test_a_closed_pillow_image_is_a_media_error(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    image = Image.open(tmp_path / "a.png")
+    image.close()
+    with pytest.raises(MediaError, match=r"a\.png: cannot be decoded"):
+        load_image(image)
 
 
 def test_one_pixel_is_an_image(tmp_path):

@@ -328,7 +328,7 @@ _TYPES = (
         "factor on the distance from grey; what exceeds the range is lost", _saturation,
     ),
     DistortionType(
-        "colour_cast", "colour", "colour", (0.12, 0.22, 0.38, 0.62, 1.0),
+        "colour_cast", "colour", "colour", (0.12, 0.2, 0.31, 0.48, 0.75),
         "strength of the log gains of the channels; the hue is random", _colour_cast,
     ),
 )  # fmt: skip

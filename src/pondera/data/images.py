@@ -37,7 +37,7 @@ _readers: list[int | None] = []  # one entry per image being read; the first hol
 def load_image(source: ImageSource) -> UInt8Array:
     """Read an image as 8-bit sRGB.
 
-    The first frame of an animation counts. EXIF orientation is applied. Transparent parts are laid on white. A colour
+    Of an animated file the first frame counts, of a Pillow image the frame it stands at. EXIF orientation is applied. Transparent parts are laid on white. A colour
     profile is converted to sRGB where Pillow was built with LittleCMS; a profile that cannot be read is ignored.
     16-bit grey (modes I;16 and I) is divided by 257; 16-bit colour PNG is read by Pillow as its high bytes. Floating
     point grey (mode F) is taken as 0..1, 0..255 or 0..65535, whichever is the smallest that holds its maximum.
@@ -55,8 +55,7 @@ def load_image(source: ImageSource) -> UInt8Array:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        _check_size("<image in memory>", source.size)
-        return _decoded("<image in memory>", source)
+        return _from_pillow(source)
     path = Path(source)
     with _opened(path) as image:
         return _decoded(str(path), image)
@@ -171,9 +170,7 @@ def _head(path: Path) -> bytes:
 
 
 def _decoded(name: str, image: Image.Image) -> UInt8Array:
-    """Decode the first frame and bring it to 8-bit sRGB."""
-    if getattr(image, "n_frames", 1) > 1 and image.tell() != 0 and image.format is not None:
-        image.seek(0)
+    """Decode the frame that the image stands at and bring it to 8-bit sRGB."""
     image.load()
     profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)  # phones store portrait as rotated landscape
@@ -228,6 +225,17 @@ def _scaled(array: NDArray[Any], factor: float) -> UInt8Array:
         strip = array[top : top + _ROWS_PER_STRIP].astype(np.float32)
         out[top : top + _ROWS_PER_STRIP] = strip * np.float32(factor) + np.float32(0.5)
     return out
+
+
+def _from_pillow(image: Image.Image) -> UInt8Array:
+    name = str(getattr(image, "filename", "")) or "<image in memory>"
+    _check_size(name, image.size)
+    try:
+        return _decoded(name, image)
+    except (MediaError, MemoryError):
+        raise
+    except Exception as error:  # it may be lazy: a damaged file shows only now
+        raise MediaError(f"{name}: cannot be decoded ({error}); open the file again, or get it again") from error
 
 
 def _from_array(array: NDArray[Any]) -> UInt8Array:
