@@ -142,7 +142,7 @@ def _search(x_N: FloatArray, y_N: FloatArray, box: tuple[FloatArray, FloatArray]
     errors = np.array([_sum_of_squares(x_N, y_N, place, num_parameters) for place in places])
     found = []
     for index in _valleys(errors.reshape(centres.size, scales.size))[:4]:
-        place, _ = _refine(x_N, y_N, places[index], box, num_parameters)
+        place, _ = _refine(x_N, y_N, places[index], box, num_parameters, max_nfev=40)
         found.append((_sum_of_squares(x_N, y_N, place, num_parameters), place))
     return min(found, key=lambda pair: pair[0])[1]
 
@@ -157,7 +157,12 @@ def _valleys(error_CS: FloatArray) -> IntArray:
 
 
 def _refine(
-    x_N: FloatArray, y_N: FloatArray, start: FloatArray, box: tuple[FloatArray, FloatArray], num_parameters: int
+    x_N: FloatArray,
+    y_N: FloatArray,
+    start: FloatArray,
+    box: tuple[FloatArray, FloatArray],
+    num_parameters: int,
+    max_nfev: int = 200,
 ) -> tuple[FloatArray, bool]:
     from scipy.optimize import least_squares
 
@@ -170,7 +175,7 @@ def _refine(
         xtol=1e-10,
         ftol=1e-12,
         gtol=1e-12,
-        max_nfev=200,
+        max_nfev=max_nfev,
     )
     return result.x, bool(result.status > 0)
 

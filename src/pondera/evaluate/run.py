@@ -1,0 +1,186 @@
+"""An evaluation run: assess every sample, keep every row, measure, write; and compare two runs on the same samples."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pondera._version import __version__
+from pondera.core.metrics import compare_groups, jsonable, summarise_groups
+from pondera.core.records import Assessment, Sample
+from pondera.errors import DatasetError
+from pondera.evaluate.predictions import Row, prediction_row, read_predictions, write_predictions
+
+Assess = Callable[[Sequence[Any]], Sequence[Assessment]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a system said about a set of samples, and how good that is.
+
+    Args:
+        name: of the system.
+        rows: the predictions table, see `predictions.prediction_row`.
+        metrics: `overall`, `datasets`, `subsets`, see `core.metrics.summarise_groups`.
+        protocol: how it was made: everything another person needs to repeat the number, and no date.
+    """
+
+    name: str
+    rows: list[Row] = field(repr=False)
+    metrics: dict[str, Any]
+    protocol: dict[str, Any]
+
+    def save(self, folder: str | Path) -> None:
+        """Write predictions.parquet and metrics.json into a folder, which is made where missing."""
+        folder = Path(folder)
+        write_predictions(folder / "predictions.parquet", self.rows)
+        document = {"name": self.name, "protocol": self.protocol, **self.metrics}
+        partial = folder / "metrics.json.partial"
+        partial.write_text(json.dumps(jsonable(document), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(folder / "metrics.json")
+
+
+def evaluate(
+    samples: Sequence[Sample],
+    assess: Assess,
+    *,
+    name: str,
+    whole_samples: bool = False,
+    batch_size: int = 64,
+    protocol: Mapping[str, Any] | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Assess every sample and measure the scores.
+
+    Args:
+        samples: with media paths as `data.manifest.read_manifest` gives them; unlabelled ones are kept in the table
+            and left out of the metrics.
+        assess: from a list of inputs to one assessment each, in order. Inputs are file paths, so that an assessor
+            fits as it is.
+        name: of the system.
+        whole_samples: hand over the samples themselves, for systems that also read the reference or the text.
+        batch_size: inputs per call.
+        protocol: further facts to keep with the numbers (manifest, model, prompt, ...).
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+        on_progress: called with (done, total) after every batch.
+
+    Raises:
+        ValueError: there are no samples, two share an id, or `assess` returned another number of assessments.
+    """
+    if not samples:
+        raise ValueError("nothing to evaluate: the list of samples is empty")
+    if len({sample.id for sample in samples}) != len(samples):
+        raise ValueError("sample ids must be unique; two manifests with equal ids need a prefix each")
+    rows: list[Row] = []
+    for first in range(0, len(samples), batch_size):
+        batch = samples[first : first + batch_size]
+        assessments = assess(list(batch) if whole_samples else [sample.path() for sample in batch])
+        if len(assessments) != len(batch):
+            raise ValueError(f"{name} returned {len(assessments)} assessments for {len(batch)} samples")
+        rows += [prediction_row(sample, assessment) for sample, assessment in zip(batch, assessments, strict=True)]
+        if on_progress is not None:
+            on_progress(len(rows), len(samples))
+    metrics = measure(rows, num_resamples=num_resamples, seed=seed)
+    facts = {**_facts(rows), "num_resamples": num_resamples, "seed": seed, "pondera": __version__, **(protocol or {})}
+    return Evaluation(name, rows, metrics, facts)
+
+
+def measure(rows: Sequence[Mapping[str, Any]], *, num_resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """The metrics of a predictions table: `overall`, `datasets`, `subsets`; intervals are clustered by content."""
+    return summarise_groups(
+        [row["score"] if row["valid"] else math.nan for row in rows],
+        [row["mos"] for row in rows],
+        dataset=[row["dataset"] for row in rows],
+        subset=[row["subset"] for row in rows],
+        mos_std=[row["mos_std"] for row in rows],
+        cluster=[row["reference"] for row in rows],
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+
+
+def load_evaluation(folder: str | Path) -> Evaluation:
+    """Read what `Evaluation.save` wrote.
+
+    Raises:
+        DatasetError: a file is missing or damaged.
+    """
+    folder = Path(folder)
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file. Make one with: pondera evaluate MANIFEST --model M --out {folder}")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        metrics = {key: _revive(document[key]) for key in ("overall", "datasets", "subsets")}
+        name, protocol = document["name"], document["protocol"]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise DatasetError(f"{path}: not the metrics of an evaluation ({error}); run the evaluation again") from None
+    return Evaluation(name, read_predictions(folder / "predictions.parquet"), metrics, protocol)
+
+
+def compare_systems(
+    baseline: Evaluation, other: Evaluation, *, num_resamples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Whether one system beats another on the samples both have seen: other minus baseline, paired.
+
+    Returns:
+        `baseline`, `other` (names), `n`, `n_dropped` (labelled samples that one of them could not score),
+        `n_unshared` (samples that only one has seen), and `srcc`, `plcc` as `{first, second, difference, ci, p}`
+        with intervals clustered by content; see `core.metrics.compare_groups`.
+
+    Raises:
+        ValueError: the two share no sample, or disagree about a label.
+    """
+    row_of = {row["sample"]: row for row in baseline.rows}
+    pairs = [(row_of[row["sample"]], row) for row in other.rows if row["sample"] in row_of]
+    if not pairs:
+        raise ValueError(f"{baseline.name} and {other.name} share no sample; evaluate both on one manifest")
+    for one, two in pairs:
+        if one["mos"] != two["mos"] and not (math.isnan(one["mos"]) and math.isnan(two["mos"])):
+            raise ValueError(
+                f"sample {one['sample']!r} has label {one['mos']} in one run and {two['mos']} in the other"
+            )
+    result = compare_groups(
+        [one["score"] for one, _ in pairs],
+        [two["score"] for _, two in pairs],
+        [two["mos"] for _, two in pairs],
+        dataset=[two["dataset"] for _, two in pairs],
+        cluster=[two["reference"] for _, two in pairs],
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+    num_unshared = len(baseline.rows) + len(other.rows) - 2 * len(pairs)
+    return {"baseline": baseline.name, "other": other.name, "n_unshared": num_unshared, **result}
+
+
+def _facts(rows: Sequence[Row]) -> dict[str, Any]:
+    num_invalid = sum(not row["valid"] for row in rows)
+    return {
+        "mode": _one_or_all({row["mode"] for row in rows}),
+        "fingerprint": _one_or_all({row["fingerprint"] for row in rows if row["error"] is None}),
+        "n": len(rows),
+        "n_invalid": num_invalid,
+        "invalid_rate": num_invalid / len(rows),
+        "num_contents": len({(row["dataset"], row["reference"]) for row in rows}),
+        "intervals": "95 % bootstrap, contents drawn whole; KRCC analytic; fits held fixed",
+    }
+
+
+def _one_or_all(values: set[str]) -> str | list[str]:
+    return next(iter(values)) if len(values) == 1 else sorted(values)
+
+
+def _revive(value: Any) -> Any:
+    """None back to NaN, in numbers and intervals."""
+    if isinstance(value, dict):
+        return {key: _revive(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_revive(item) for item in value]
+    return math.nan if value is None else value

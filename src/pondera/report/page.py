@@ -1,0 +1,208 @@
+"""One self-contained HTML page about some systems: words, tables, figures, gallery, protocol.
+
+Text from models and files reaches the page through an auto-escaping template only, and the page forbids itself
+scripts and outside resources.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from pondera.core.logistic import fit_logistic
+from pondera.errors import MissingExtra
+from pondera.report import svg, words
+
+_THUMBNAIL_PX = 320
+_WIDEST_PX = 40_000_000  # above, an image is named, not decoded: a page about a few images needs no giants
+
+
+@dataclass(frozen=True)
+class System:
+    """One column of the page.
+
+    Args:
+        name: of the system.
+        metrics: `overall`, `datasets`, `subsets`, each a summary as of `core.metrics.summarise`.
+        rows: predictions with `dataset`, `score`, `mos`, `scale_low`, `scale_high`.
+    """
+
+    name: str
+    metrics: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]] = field(repr=False, default=())
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """What one system said about one image; `score` is on the image's scale, NaN when invalid."""
+
+    system: str
+    score: float
+    reasoning: str = ""
+    aspects: Mapping[str, int] = field(default_factory=dict)
+    valid: bool = True
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class GalleryItem:
+    """One image with its label and what every system said."""
+
+    path: str
+    title: str
+    mos: float
+    scale: tuple[float, float]
+    entries: tuple[GalleryEntry, ...]
+    note: str = ""
+
+
+def render_report(
+    *,
+    title: str,
+    protocol: Mapping[str, Mapping[str, Any]],
+    systems: Sequence[System],
+    comparisons: Sequence[Mapping[str, Any]] = (),
+    curves: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    gallery: Sequence[GalleryItem] = (),
+    truthfulness: Mapping[str, Mapping[str, Any]] | None = None,
+    environment: Mapping[str, Any] | None = None,
+) -> str:
+    """Render the page.
+
+    Args:
+        title: heading.
+        protocol: facts by system name.
+        systems: in the order of the tables.
+        comparisons: `{baseline, other, n, n_dropped, srcc, plcc}`, the last two `{difference, ci, p, ...}`.
+        curves: series of {step, value} by "stage/name" or name.
+        gallery: images; those that cannot be read are named without a picture.
+        truthfulness: by system name: `{n, fraction, fraction_ci, n_silent, types}`.
+        environment: versions, seeds, machine.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+    except ImportError:
+        raise MissingExtra("the HTML report needs Jinja", "report") from None
+    environment_ = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment_.filters |= {"number": words.number, "p_value": words.p_value, "plain": _plain}
+    folder = files("pondera.report") / "templates"
+    template = environment_.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    metrics = {system.name: system.metrics for system in systems}
+    truthfulness = truthfulness or {}
+    return template.render(
+        title=title,
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        summary=words.summary_sentences(metrics, comparisons, truthfulness),
+        tables=_tables(systems),
+        bars=[(name, Markup(figure)) for name, figure in _bars(systems)],
+        comparisons=comparisons,
+        difference=Markup(_difference_figure(comparisons)),
+        scatters=[(caption, Markup(figure)) for caption, figure in _scatters(systems)],
+        thinned=svg.MOST_POINTS if any(len(system.rows) > svg.MOST_POINTS for system in systems) else 0,
+        curves=[(stage, [Markup(f) for f in figures]) for stage, figures in _curve_figures(curves or {}).items()],
+        gallery=[(item, _thumbnail(item.path)) for item in gallery],
+        truthfulness=truthfulness,
+        protocol=protocol,
+        environment=environment or {},
+    )
+
+
+def _tables(systems: Sequence[System]) -> list[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
+    """(heading, rows of (system, summary)): overall, then datasets and subsets where there are several."""
+    tables = [("Overall", [(system.name, system.metrics["overall"]) for system in systems])]
+    for level in ("datasets", "subsets"):
+        names = sorted({name for system in systems for name in system.metrics[level]})
+        if level == "subsets" or len(names) > 1:
+            for name in names:
+                having = [s for s in systems if name in s.metrics[level]]
+                tables.append((name, [(s.name, s.metrics[level][name]) for s in having]))
+    return tables
+
+
+def _bars(systems: Sequence[System]) -> list[tuple[str, str]]:
+    figures = []
+    for key, label in (("srcc", "SRCC"), ("plcc", "PLCC")):
+        rows = [(s.name, s.metrics["overall"][key], *s.metrics["overall"][f"{key}_ci"]) for s in systems]
+        figures.append((label, svg.intervals(rows, x_label=label)))
+    return figures
+
+
+def _difference_figure(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (f"{c['other']} \N{MINUS SIGN} {c['baseline']}", c["srcc"]["difference"], *c["srcc"]["ci"]) for c in comparisons
+    ]
+    return svg.intervals(rows, x_label="difference in SRCC", zero=True) if rows else ""
+
+
+def _scatters(systems: Sequence[System]) -> list[tuple[str, str]]:
+    """One panel per system and dataset."""
+    figures = []
+    for index, system in enumerate(systems):
+        for dataset in sorted({row["dataset"] for row in system.rows}):
+            rows = [row for row in system.rows if row["dataset"] == dataset]
+            points = [(r["score"], r["mos"]) for r in rows if math.isfinite(r["score"]) and math.isfinite(r["mos"])]
+            if points:
+                caption = system.name if len(system.metrics["datasets"]) < 2 else f"{system.name}, {dataset}"
+                figures.append((caption, _scatter(points, index % 6)))
+    return figures
+
+
+def _scatter(points: list[tuple[float, float]], series: int) -> str:
+    scores, labels = [x for x, _ in points], [y for _, y in points]
+    fit = fit_logistic(scores, labels)
+    low, high = min(scores), max(scores)
+    along = [low + (high - low) * i / 80 for i in range(81)]
+    curve = list(zip(along, fit.predict(along).tolist(), strict=True)) if fit.coefficient_L else []
+    return svg.scatter(points, curve=curve, diagonal=True, x_label="score", y_label="MOS", series=series)
+
+
+def _curve_figures(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, list[str]]:
+    """Figures by training stage; series without a stage come under an empty heading."""
+    stages: dict[str, list[str]] = {}
+    for key, series in curves.items():
+        stage, _, name = key.rpartition("/")
+        points = [(float(p["step"]), float(p["value"])) for p in series if math.isfinite(p["value"])]
+        if points:
+            figures = stages.setdefault(stage, [])
+            figures.append(svg.line(points, x_label="step", y_label=_series_name(name), series=len(figures) % 6))
+    return stages
+
+
+def _series_name(name: str) -> str:
+    known = {"kl": "KL", "val_srcc": "held-out SRCC", "val_plcc": "held-out PLCC", "srcc": "SRCC", "plcc": "PLCC"}
+    return known.get(name, name.replace("_", " "))
+
+
+def _thumbnail(path: str) -> tuple[str, str]:
+    """(data URI, ""), or ("", why there is no picture)."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > _WIDEST_PX:
+                return "", f"{image.width} x {image.height} pixels, not shown"
+            image.draft("RGB", (2 * _THUMBNAIL_PX, 2 * _THUMBNAIL_PX))
+            small = ImageOps.exif_transpose(image)
+            small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+            buffer = io.BytesIO()
+            small.convert("RGB").save(buffer, "JPEG", quality=85)
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        return "", f"no picture: {type(error).__name__}"
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), ""
+
+
+def _plain(value: Any) -> str:
+    """A fact as text: structures as JSON, numbers short."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
