@@ -253,12 +253,12 @@ def _luma(image: UInt8Array) -> Float32Array:
     return image.astype(np.float32) @ _LUMA_C
 
 
-def _colour_cast(image: UInt8Array, strength: float, generator: np.random.Generator) -> UInt8Array:
-    """Gains as of a wrong white balance: black stays black, a grey keeps its luma and takes on a hue."""
+def _colour_cast(image: UInt8Array, shift: float, generator: np.random.Generator) -> UInt8Array:
+    """Gains as of a wrong white balance: black stays black, a grey keeps its luma and moves in Cb, Cr by a share."""
     hue = generator.uniform(0, 2 * np.pi)
-    gain_C = np.exp(strength * np.cos(hue + 2 * np.pi * np.arange(3) / 3))
-    gain_C /= gain_C @ _LUMA_C
-    channels = [_looked_up(image[:, :, c], np.arange(256) * gain_C[c]) for c in range(3)]
+    blue, red = shift * np.cos(hue), shift * np.sin(hue)
+    gain_C = (1 + 1.402 * red, 1 - 0.344136 * blue - 0.714136 * red, 1 + 1.772 * blue)
+    channels = [_looked_up(image[:, :, c], np.arange(256) * gain) for c, gain in enumerate(gain_C)]
     return np.stack(channels, axis=2)
 
 
@@ -328,8 +328,8 @@ _TYPES = (
         "factor on the distance from grey; what exceeds the range is lost", _saturation,
     ),
     DistortionType(
-        "colour_cast", "colour", "colour", (0.12, 0.2, 0.31, 0.48, 0.75),
-        "strength of the log gains of the channels; the hue is random", _colour_cast,
+        "colour_cast", "colour", "colour", (0.09, 0.15, 0.22, 0.31, 0.43),
+        "distance in the Cb, Cr plane that a grey moves, as a share of its luma; the hue is random", _colour_cast,
     ),
 )  # fmt: skip
 

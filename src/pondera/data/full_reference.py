@@ -63,8 +63,8 @@ def pseudo_mos(value: float) -> float:
     """MDSI as a mean opinion score: 1 + 4 / (1 + (value / 0.345)^5.5).
 
     Strictly falling and smooth; 5 at 0, 3 at 0.345, towards 1 for large values. The two constants place the five
-    levels of `DISTORTIONS` on the usual five-point scale: averaged over types and bundled photographs, the levels lie near
-    4.6, 3.7, 2.8, 2.1 and 1.7, so none crowds at an end. Both are fixed: changing them changes every label.
+    levels of `DISTORTIONS` on the usual five-point scale: averaged over types and bundled photographs, the levels lie
+    near 4.6, 3.7, 2.8, 2.1 and 1.7, so none crowds at an end. Both are fixed: changing them changes every label.
 
     Args:
         value: MDSI, >= 0.

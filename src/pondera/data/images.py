@@ -37,10 +37,11 @@ _readers: list[int | None] = []  # one entry per image being read; the first hol
 def load_image(source: ImageSource) -> UInt8Array:
     """Read an image as 8-bit sRGB.
 
-    Of an animated file the first frame counts, of a Pillow image the frame it stands at. EXIF orientation is applied. Transparent parts are laid on white. A colour
-    profile is converted to sRGB where Pillow was built with LittleCMS; a profile that cannot be read is ignored.
-    16-bit grey (modes I;16 and I) is divided by 257; 16-bit colour PNG is read by Pillow as its high bytes. Floating
-    point grey (mode F) is taken as 0..1, 0..255 or 0..65535, whichever is the smallest that holds its maximum.
+    Of an animated file the first frame counts, of a Pillow image the frame it stands at. EXIF orientation is applied.
+    Transparent parts are laid on white. A colour profile is converted to sRGB where Pillow was built with LittleCMS; a
+    profile that cannot be read is ignored. 16-bit grey (modes I;16 and I) is divided by 257; 16-bit colour PNG is read
+    by Pillow as its high bytes. Floating point grey (mode F) is taken as 0..1, 0..255 or 0..65535, whichever is the
+    smallest that holds its maximum.
 
     Args:
         source: a file, a Pillow image, or an array: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] of uint8, uint16 (full
