@@ -302,10 +302,14 @@ class System:
         advantage_SK, keep_S = self.advantage(pool, rewarded)
         return Judged(rewarded.terms, rewarded.raw, rewarded.reward_SK, advantage_SK, keep_S)
 
-    def left_out(self, side: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Optional terms that do not count beside these side arrays, and what each lacks."""
-        side = tuple(side)
-        missing = {w.name: w.missing_side(side) for w in self.terms if w.optional}
+    def labels_of(self, task: str) -> tuple[str, ...]:
+        """Labels of the terms that count for a task, in order."""
+        return tuple(w.name for w in self.terms if not w.tasks or task in w.tasks)
+
+    def left_out(self, side: Iterable[str], tasks: Iterable[str] = ("score",)) -> dict[str, tuple[str, ...]]:
+        """Optional terms of these tasks that do not count beside these side arrays, and what each lacks."""
+        side, labels = tuple(side), {label for task in tasks for label in self.labels_of(task)}
+        missing = {w.name: w.missing_side(side) for w in self.terms if w.optional and w.name in labels}
         return {name: names for name, names in missing.items() if names}
 
     def _on_scale(self, sample: Sample) -> Sample:

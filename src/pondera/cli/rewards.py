@@ -1,0 +1,112 @@
+"""`pondera rewards`: the reward terms and systems, and what they make of logged completions."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pondera.cli.options import aligned
+
+if TYPE_CHECKING:
+    from pondera.core.explain import Line
+    from pondera.core.system import System
+
+app = typer.Typer(help="Show reward terms and systems; explain logged completions.", no_args_is_help=True)
+
+
+class Form(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
+    """How explanations are printed."""
+
+    jsonl = "jsonl"
+    table = "table"
+
+
+@app.command("list", epilog="\b\nExample:\n  pondera rewards list")
+def list_() -> None:
+    """List every reward term, and every system with the terms it adds up."""
+    from pondera.core.presets import get_preset, get_system, list_systems
+    from pondera.core.rewards import all_terms
+
+    typer.echo("terms")
+    typer.echo(aligned([(f"  {name}", term.formula) for name, term in all_terms().items()]))
+    typer.echo("\nsystems (for --preset; * = also NAME@as_released)")
+    rows: list[tuple[str, ...]] = []
+    for name in list_systems():
+        preset = get_preset(name)
+        for stage in preset.stages or ("",):
+            terms = " + ".join(f"{w.weight:g} {w.name}" for w in get_system(name, stage).terms)
+            shown = f"  {name}{'' if preset.unreleased else ' *'}{f' --stage {stage}' if stage else ''}"
+            rows.append((shown, terms))
+    typer.echo(aligned(rows))
+
+
+@app.command(
+    epilog="\b\nExample:\n  pondera rewards explain rollouts.jsonl --preset preresq-r1-image --stage stability"
+    "\n  pondera rewards explain - --preset q-insight@as_released < rollouts.jsonl"
+)
+def explain(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.jsonl",
+            help="Lines {step?, sample, dataset, task?, mos?, mos_std?, scale?, targets?, side?, num_tokens?, "
+            "completion}; - reads from stdin.",
+        ),
+    ],
+    preset: Annotated[str, typer.Option(help="NAME or NAME@as_released: see `pondera rewards list`.")],
+    stage: Annotated[
+        str | None, typer.Option(help="Stage of a system with stages; its first one if not given.")
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="How to print.")] = Form.jsonl,
+    raw: Annotated[bool, typer.Option("--raw", help="Show terms without their weights.")] = False,
+) -> None:
+    """Show how a system reads, rewards and weighs logged completions, line by line.
+
+    Completions of one step and sample are a group, groups of one step and dataset are compared. The weighted terms
+    of a valid completion add up to its reward; an invalid one earns the system's floor.
+    """
+    from pondera.core.explain import explain as explain_lines
+    from pondera.core.explain import read_lines, to_json, to_table
+    from pondera.core.presets import get_system
+
+    system = get_system(preset, stage)
+    name = "stdin" if file == "-" else file
+    lines = read_lines(_texts(file), system, name=name)
+    records = explain_lines(lines, system, name=name, stage=stage or system.stage, raw=raw)
+    _warn(lines, system)
+    if form is Form.table:
+        typer.echo(to_table(records))
+        return
+    for line in to_json(records):
+        typer.echo(line)
+
+
+def _texts(file: str) -> list[str]:
+    from pondera.errors import ManifestError
+
+    if file == "-":
+        return sys.stdin.read().split("\n")
+    path = Path(file)
+    if not path.is_file():
+        raise ManifestError(f"{file}: no such file; give a JSONL file of completions, or - for stdin")
+    try:
+        # Not str.splitlines: a JSON string may hold characters that it takes for the end of a line.
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def _warn(lines: list[Line], system: System) -> None:
+    """Say on stderr what the rewards do not hold."""
+    from pondera.core.explain import side_names
+
+    asked = {line.sample.task for line in lines}
+    for term, names in system.left_out(side_names(lines), asked).items():
+        typer.echo(f"note: {term} is left out of the reward: no line has side {', '.join(names)}", err=True)
+    unlabelled = {line.group for line in lines if line.sample.task == "score" and line.sample.mos is None}
+    if unlabelled:
+        typer.echo(f"note: {len(unlabelled)} groups have no mos; terms that need one give 0 there", err=True)
