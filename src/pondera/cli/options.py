@@ -1,0 +1,115 @@
+"""Options and small texts that several commands share."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+from pondera.errors import MissingExtra
+
+
+class Mode(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
+    """How a score is made."""
+
+    reason = "reason"
+    fast = "fast"
+    consensus = "consensus"
+
+
+class Plain(str, Enum):  # noqa: UP042 - see Mode
+    """How a few facts are printed."""
+
+    table = "table"
+    json = "json"
+
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="nano (built in), a folder with weights such as RUN/final, or a hub id.")
+]
+ModeOption = Annotated[
+    Mode,
+    typer.Option(help="reason: think, then answer; fast: expected score, no thought; consensus: mean of samples."),
+]
+SamplesOption = Annotated[
+    int | None, typer.Option(min=2, help="Completions per image, consensus only.", show_default="8")
+]
+SampleSeedOption = Annotated[
+    int | None, typer.Option(min=0, help="Seed of these completions, consensus only.", show_default="0")
+]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_default="the best there is")]
+PlainOption = Annotated[Plain, typer.Option("--format", help="How to print.")]
+
+
+def sampling(mode: Mode, samples: int | None, seed: int | None) -> dict[str, int]:
+    """The options of consensus mode; given with another mode they would do nothing, so they are refused."""
+    given = {"samples": samples, "seed": seed}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen and mode is not Mode.consensus:
+        names = ", ".join(f"--{name}" for name in chosen)
+        raise typer.BadParameter(f"needs --mode consensus; mode {mode.value} draws no samples", param_hint=names)
+    return chosen
+
+
+def require(extra: str, *packages: str) -> None:
+    """Look for optional packages before the work starts, not after hours of it.
+
+    Raises:
+        MissingExtra: one is not installed.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtra(f"this command needs {package}", extra)
+
+
+def progress(label: str) -> Callable[[int, int], None]:
+    """A counter that renews itself on stderr; silent where nobody watches."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            typer.echo(f"\r{label}: {done} of {total}", err=True, nl=done >= total)
+
+    return show
+
+
+def shares(text: str, option: str) -> dict[str, float]:
+    """Read `train=0.7,val=0.1,test=0.2`."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, sign, value = (piece.strip() for piece in part.partition("="))
+        try:
+            found[name] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign or not name:
+            raise typer.BadParameter(f"{part!r} is no share; write train=0.7,val=0.1,test=0.2", param_hint=option)
+    return found
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns as wide as their widest cell; the last one is free."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)] if rows else []
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    )
+
+
+def facts(values: dict[str, Any]) -> str:
+    """Names and values, one a line."""
+    return aligned([(name, str(value)) for name, value in values.items()])
+
+
+def printable(text: str) -> str:
+    """Text from models and file names without control characters, which could steer the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def text_width() -> int:
+    """Where lines are broken: at the edge of the terminal, or at 100 letters."""
+    return max(40, min(100, shutil.get_terminal_size((100, 24)).columns))

@@ -1,0 +1,27 @@
+"""`pondera quickstart`: the whole pipeline from one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pondera.cli.options import require
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder for data, runs and report.")] = Path("quickstart"),
+    seed: Annotated[int, typer.Option(min=0, help="Same seed and machine, same weights.")] = 0,
+) -> None:
+    """Teach a small model to judge photographs: distil, cold-start, reinforce, evaluate, report.
+
+    Uses the bundled photographs, needs no GPU and no network, and takes some minutes. Finished stages are kept: run
+    the same command again after an interruption. Prints the results and where the report is.
+    """
+    require("train", "accelerate", "tqdm", "pyarrow")
+    require("report", "jinja2")
+
+    from pondera.quickstart import run_quickstart  # loads torch
+
+    run_quickstart(out, seed=seed)

@@ -1,0 +1,31 @@
+"""`pondera train`: run a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pondera.cli.options import require
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A packaged recipe, or a YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=VALUE", help="Change one value; repeat for more. List items go by name."),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Run only this stage, from the model of the one before.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME of the recipe")] = None,
+) -> None:
+    """Run the stages of a recipe: cold start, reinforcement. Prints the folder of the trained model."""
+    from pondera.config import load_recipe
+
+    checked = load_recipe(recipe, overrides or [])
+    require("train", "accelerate", "tqdm")
+
+    from pondera.engine.run import run_recipe  # loads torch
+
+    typer.echo(run_recipe(checked, out or Path("runs") / checked.name, only_stage=stage, resume=resume))
