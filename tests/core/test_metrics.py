@@ -124,7 +124,7 @@ def test_summary_counts_invalid_and_unlabelled_rows_and_leaves_them_out():
     dirty = metrics.summarise([*score_N, math.nan, math.inf, 3.0], [*mos_N, 1.0, 2.0, math.nan], num_resamples=20)
     assert (dirty["n"], dirty["n_invalid"], dirty["n_unlabelled"]) == (200, 2, 1)
     assert dirty["srcc"] == clean["srcc"]
-    assert any("no valid score" in note for note in dirty["notes"])
+    assert any("without a valid score" in note for note in dirty["notes"])
 
 
 def test_constant_scores_have_a_stated_outcome():

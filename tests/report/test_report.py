@@ -138,8 +138,8 @@ def test_summary_reports_invalid_answers_and_truthfulness():
     metrics = {"cold": summarise_groups([1.0, 2.0, 3.0, math.nan], [1.0, 2.0, 3.0, 4.0], num_resamples=10)}
     truth = {"cold": {"n": 40, "fraction": 0.8, "fraction_ci": [0.66, 0.91], "n_silent": 2, "types": {}}}
     text = " ".join(summary_sentences(metrics, [], truth))
-    assert "1 invalid answers of 4 (25.0 %)" in text
-    assert "in 80 % of 40 cases (66 to 91 %)" in text
+    assert "1 invalid answer out of 4 (25.0 %)" in text
+    assert "in 80 % (66 to 91 %) for cold" in text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_constant_system_is_shown_as_undefined():

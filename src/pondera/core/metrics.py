@@ -295,7 +295,7 @@ def _notes(
 ) -> list[str]:
     notes = []
     if summary["n_invalid"]:
-        notes.append(f"{summary['n_invalid']} labelled rows have no valid score and are left out")
+        notes.append(f"labelled rows without a valid score, left out: {summary['n_invalid']}")
     if score_N.size < 2:
         return [*notes, "fewer than two rows: nothing to correlate"]
     if np.ptp(score_N) == 0:

@@ -103,7 +103,8 @@ def render_report(
         title=title,
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),
         summary=words.summary_sentences(metrics, comparisons, truthfulness),
-        tables=_tables(systems),
+        tables=[("Overall", [(s.name, s.metrics["overall"]) for s in systems]), *_tables(systems, "datasets", 2)],
+        subsets=_tables(systems, "subsets", 1),
         bars=[(name, Markup(figure)) for name, figure in _bars(systems)],
         comparisons=comparisons,
         difference=Markup(_difference_figure(comparisons)),
@@ -117,16 +118,12 @@ def render_report(
     )
 
 
-def _tables(systems: Sequence[System]) -> list[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
-    """(heading, rows of (system, summary)): overall, then datasets and subsets where there are several."""
-    tables = [("Overall", [(system.name, system.metrics["overall"]) for system in systems])]
-    for level in ("datasets", "subsets"):
-        names = sorted({name for system in systems for name in system.metrics[level]})
-        if level == "subsets" or len(names) > 1:
-            for name in names:
-                having = [s for s in systems if name in s.metrics[level]]
-                tables.append((name, [(s.name, s.metrics[level][name]) for s in having]))
-    return tables
+def _tables(systems: Sequence[System], level: str, fewest: int) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """(heading, rows of (system, summary)) per dataset or subset; nothing below the fewest worth a table."""
+    names = sorted({name for system in systems for name in system.metrics[level]})
+    if len(names) < fewest:
+        return []
+    return [(name, [(s.name, s.metrics[level][name]) for s in systems if name in s.metrics[level]]) for name in names]
 
 
 def _bars(systems: Sequence[System]) -> list[tuple[str, str]]:
@@ -151,7 +148,7 @@ def _scatters(systems: Sequence[System]) -> list[tuple[str, str]]:
         for dataset in sorted({row["dataset"] for row in system.rows}):
             rows = [row for row in system.rows if row["dataset"] == dataset]
             points = [(r["score"], r["mos"]) for r in rows if math.isfinite(r["score"]) and math.isfinite(r["mos"])]
-            if points:
+            if len({score for score, _ in points}) > 1:
                 caption = system.name if len(system.metrics["datasets"]) < 2 else f"{system.name}, {dataset}"
                 figures.append((caption, _scatter(points, index % 6)))
     return figures
@@ -197,7 +194,7 @@ def _thumbnail(path: str) -> tuple[str, str]:
             buffer = io.BytesIO()
             small.convert("RGB").save(buffer, "JPEG", quality=85)
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        return "", f"no picture: {type(error).__name__}"
+        return "", "no picture: " + ("file not found" if isinstance(error, FileNotFoundError) else "cannot be read")
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), ""
 
 

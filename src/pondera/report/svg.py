@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 360.0, 280.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 12.0, 42.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 12.0, 42.0
 MOST_POINTS = 2000  # more are thinned evenly; a page has to open on a phone
 
 Points = Sequence[tuple[float, float]]
@@ -143,8 +143,8 @@ def _frame(
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(value)}</text>')
     middle = (HEIGHT - _BOTTOM + _TOP) / 2
-    turn = f'transform="rotate(-90 12 {middle:.0f})"'
-    parts.append(f'<text class="label" x="12" y="{middle:.0f}" {turn} text-anchor="middle">{escape(y_label)}</text>')
+    turn = f'transform="rotate(-90 11 {middle:.0f})"'
+    parts.append(f'<text class="label" x="11" y="{middle:.0f}" {turn} text-anchor="middle">{escape(y_label)}</text>')
     return parts + _x_axis(*x_range, to_x, HEIGHT - _BOTTOM, x_label)
 
 

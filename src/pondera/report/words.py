@@ -35,14 +35,13 @@ def summary_sentences(
     sentences += [_validity(name, o) for name, o in overall.items() if o["n_invalid"]]
     if overall and not any(o["n_invalid"] for o in overall.values()):
         sentences.append("Every answer was valid.")
-    for name, truth in truthfulness.items():
-        if truth["n"]:
-            low, high = truth["fraction_ci"]
-            interval = f" ({100 * low:.0f} to {100 * high:.0f} %)" if math.isfinite(low) else ""
-            sentences.append(
-                f"Where one strong defect was put in, the reasoning of {name} names it as the worst aspect in "
-                f"{100 * truth['fraction']:.0f} % of {truth['n']} cases{interval}."
-            )
+    told = [f"{_share(truth)} for {name}" for name, truth in truthfulness.items() if truth["n"]]
+    if told:
+        cases = max(truth["n"] for truth in truthfulness.values())
+        sentences.append(
+            f"Where one strong defect was put in ({cases} cases), the reasoning names it as the worst aspect in "
+            f"{', '.join(told)}."
+        )
     return sentences
 
 
@@ -84,5 +83,11 @@ def _comparison(comparison: Mapping[str, Any]) -> str:
 
 def _validity(name: str, overall: Mapping[str, Any]) -> str:
     invalid, total = overall["n_invalid"], overall["n"] + overall["n_invalid"]
-    share = f"{100 * invalid / total:.1f} %"
-    return f"{name} gave {invalid} invalid answers of {total} ({share}); they are left out of its metrics."
+    answers = "1 invalid answer" if invalid == 1 else f"{invalid} invalid answers"
+    return f"{name} gave {answers} out of {total} ({100 * invalid / total:.1f} %), left out of its metrics."
+
+
+def _share(truth: Mapping[str, Any]) -> str:
+    low, high = truth["fraction_ci"]
+    interval = f" ({100 * low:.0f} to {100 * high:.0f}\N{NO-BREAK SPACE}%)" if math.isfinite(low) else ""
+    return f"{100 * truth['fraction']:.0f}\N{NO-BREAK SPACE}%{interval}"
