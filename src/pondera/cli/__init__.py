@@ -99,5 +99,4 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a file name or a word that the terminal lacks must not end the run
             stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its hints are for programmers
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app(prog_name="pondera")

@@ -20,6 +20,7 @@ from pondera.cli.options import (
     SamplesOption,
     aligned,
     printable,
+    quiet_loading,
     sampling,
 )
 
@@ -42,6 +43,7 @@ def compare(
 
     from pondera.assess import load  # loads torch
 
+    quiet_loading()
     comparison = load(model, device=device).compare(first, second, mode.value, **options)
     if form is Plain.json:
         typer.echo(json.dumps(_record(comparison), indent=2, ensure_ascii=False, allow_nan=False))

@@ -16,6 +16,7 @@ from pondera.cli.options import (
     SampleSeedOption,
     SamplesOption,
     progress,
+    quiet_loading,
     require,
     sampling,
 )
@@ -46,6 +47,7 @@ def evaluate(
     from pondera.assess import load  # loads torch
     from pondera.evaluate import evaluate as run
 
+    quiet_loading()
     assessor = load(model, device=device)
     protocol = {
         "model": model,

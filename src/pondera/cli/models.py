@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pondera.cli.options import Plain, PlainOption, aligned, facts
+from pondera.cli.options import Plain, PlainOption, aligned, facts, quiet_loading
 
 app = typer.Typer(help="Show models.", no_args_is_help=True)
 
@@ -31,6 +31,7 @@ def info(
     """Print facts about a model: its size, how it is asked, what it was trained on."""
     from pondera.models import load_model  # loads torch
 
+    quiet_loading()
     loaded = load_model(model, device="cpu")
     card, network = loaded.card, loaded.family.model
     values: dict[str, Any] = {

@@ -67,6 +67,17 @@ def require(extra: str, *packages: str) -> None:
             raise MissingExtra(f"this command needs {package}", extra)
 
 
+def quiet_loading() -> None:
+    """Switch off transformers' bars for reading and writing weights; those for downloads stay. Loads transformers."""
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils import logging
+
+    were_off = are_progress_bars_disabled()
+    logging.disable_progress_bar()  # also that of the hub
+    if not were_off:
+        enable_progress_bars()
+
+
 def progress(label: str) -> Callable[[int, int], None]:
     """A counter that renews itself on stderr; silent where nobody watches."""
 

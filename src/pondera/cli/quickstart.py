@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pondera.cli.options import require
+from pondera.cli.options import quiet_loading, require
 
 
 def quickstart(
@@ -24,4 +24,5 @@ def quickstart(
 
     from pondera.quickstart import run_quickstart  # loads torch
 
+    quiet_loading()
     run_quickstart(out, seed=seed)

@@ -16,6 +16,7 @@ from pondera.cli.options import (
     SampleSeedOption,
     SamplesOption,
     progress,
+    quiet_loading,
     sampling,
 )
 from pondera.cli.writers import FORMATS, Format, format_for, opened
@@ -58,6 +59,7 @@ def score(
 
     from pondera.assess import load  # loads torch
 
+    quiet_loading()
     assessor = load(model, device=device, scale=scale)
     failed: list[Path] = []
     with opened(out) as file:

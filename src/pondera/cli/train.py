@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pondera.cli.options import require
+from pondera.cli.options import quiet_loading, require
 
 
 def train(
@@ -28,4 +28,5 @@ def train(
 
     from pondera.engine.run import run_recipe  # loads torch
 
+    quiet_loading()
     typer.echo(run_recipe(checked, out or Path("runs") / checked.name, only_stage=stage, resume=resume))
