@@ -31,7 +31,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p pondera
 	$(BIN)/lint-imports
-	$(BIN)/python -m pondera.core.reference_page --check docs/rewards.md
+	$(BIN)/python -m pondera.core.reference_page --check
 
 bench: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/rewards.py --json
