@@ -25,8 +25,17 @@ _GO_ON = {
 }
 
 
+_ORDER = (
+    "quickstart", "score", "compare", "data", "distill", "train", "evaluate", "metrics", "recipes", "rewards", "models"
+)  # fmt: skip
+
+
 class Commands(typer.core.TyperGroup):
     """The commands, and what becomes of errors that a user can act on."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order in which one meets them; typer would put the groups last."""
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; expected errors become one line on stderr and an exit code."""
@@ -75,7 +84,11 @@ def _example(*lines: str) -> str:
     return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
 
 
-app.command("quickstart", epilog=_example("pondera quickstart --out quickstart"))(quickstart.quickstart)
+app.command(
+    "quickstart",
+    short_help="Run the whole pipeline on bundled photographs.",
+    epilog=_example("pondera quickstart --out quickstart"),
+)(quickstart.quickstart)
 app.command("score", epilog=_example("pondera score photo.jpg", "pondera score photos/ --mode fast --out scores.csv"))(
     score.score
 )
@@ -85,9 +98,11 @@ app.command("train", epilog=_example("pondera train quickstart --set stages.rein
     train.train
 )
 app.command(
-    "evaluate", epilog=_example("pondera evaluate data/manifest.jsonl --split test --model nano --out evaluation")
+    "evaluate",
+    short_help="Measure a model on labelled samples.",
+    epilog=_example("pondera evaluate data/manifest.jsonl --split test --model nano --out evaluation"),
 )(evaluate.evaluate)
-app.command("metrics")(metrics.metrics)
+app.command("metrics", short_help="Measure scores in a table against labels.")(metrics.metrics)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(models.app, name="models")

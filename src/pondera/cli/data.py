@@ -53,7 +53,7 @@ def synthesize(
     out: Annotated[Path, typer.Option(help="New folder for images and manifest.jsonl.")],
     references: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Pristine images.", show_default="the bundled photographs"),
+        typer.Argument(metavar="FOLDER", help="Pristine images.", show_default="the bundled photographs"),
     ] = None,
     per_reference: Annotated[int, typer.Option(min=1, help="Samples per reference.")] = 40,
     size: Annotated[tuple[int, int], typer.Option(metavar="W H", help="Size of the crops, pixels.")] = (384, 256),
