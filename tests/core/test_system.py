@@ -30,6 +30,7 @@ def test_weights_divisor_and_format_add_up_to_the_reward():
     assert rewarded.reward_SK[0, 0] == pytest.approx(0.5 + 2.0 / 4)
     assert rewarded.raw["gaussian"][0, 0] == pytest.approx(1.0)
     assert rewarded.terms["gaussian"][0, 0] == pytest.approx(0.5)
+    assert system.formula() == "0.5 format + (2 gaussian) / 4"
     assert rewarded.weights == {"format": 0.5, "gaussian": 0.5}
 
 

@@ -38,9 +38,8 @@ def list_() -> None:
     for name in list_systems():
         preset = get_preset(name)
         for stage in preset.stages or ("",):
-            terms = " + ".join(f"{w.weight:g} {w.name}" for w in get_system(name, stage).terms)
             shown = f"  {name}{'' if preset.unreleased else ' *'}{f' --stage {stage}' if stage else ''}"
-            rows.append((shown, terms))
+            rows.append((shown, get_system(name, stage).formula()))
     typer.echo(aligned(rows))
 
 

@@ -87,7 +87,13 @@ def _title(system: System) -> str:
 
 def _overview(systems: Iterable[System]) -> str:
     rows = (
-        (_title(s), _scale(s), _sum(s), f"{s.floor:g}", " -> ".join(type(step).__name__ for step in s.advantage.steps))
+        (
+            _title(s),
+            _scale(s),
+            s.formula(),
+            f"{s.floor:g}",
+            " -> ".join(type(step).__name__ for step in s.advantage.steps),
+        )
         for s in systems
     )
     return _table(("system", "scale", "reward of a valid answer", "floor", "advantage"), rows)
@@ -95,16 +101,6 @@ def _overview(systems: Iterable[System]) -> str:
 
 def _scale(system: System) -> str:
     return f"{system.scale.low:g}..{system.scale.high:g}"
-
-
-def _sum(system: System) -> str:
-    outer = [_summand(w) for w in system.terms if w.term.branch == "format" or system.divisor == 1]
-    inner = [_summand(w) for w in system.terms if w.term.branch != "format" and system.divisor != 1]
-    return " + ".join([*outer, *([f"({' + '.join(inner)}) / {system.divisor:g}"] if inner else [])])
-
-
-def _summand(weighted: Weighted) -> str:
-    return weighted.name if weighted.weight == 1 else f"{weighted.weight:g} {weighted.name}"
 
 
 def _system_section(name: str, systems: list[System]) -> str:

@@ -302,6 +302,16 @@ class System:
         advantage_SK, keep_S = self.advantage(pool, rewarded)
         return Judged(rewarded.terms, rewarded.raw, rewarded.reward_SK, advantage_SK, keep_S)
 
+    def formula(self) -> str:
+        """The reward of a valid answer in plain text."""
+        outer = [w for w in self.terms if w.term.branch == "format" or self.divisor == 1]
+        inner = [w for w in self.terms if w not in outer]
+        parts = [w.name if w.weight == 1 else f"{w.weight:g} {w.name}" for w in outer]
+        if inner:
+            summands = " + ".join(w.name if w.weight == 1 else f"{w.weight:g} {w.name}" for w in inner)
+            parts.append(f"({summands}) / {self.divisor:g}")
+        return " + ".join(parts)
+
     def labels_of(self, task: str) -> tuple[str, ...]:
         """Labels of the terms that count for a task, in order."""
         return tuple(w.name for w in self.terms if not w.tasks or task in w.tasks)
