@@ -77,7 +77,7 @@ def batch_scaled(reward_SK: FloatArray, present_SK: BoolArray, *, ddof: int = 1,
     Source: TRL, `scale_rewards="batch"`.
     """
     spread = group_std(reward_SK.reshape(1, -1), present_SK.reshape(1, -1), ddof=ddof)[0]
-    return centred(reward_SK, present_SK) / (spread + eps)
+    return np.asarray(centred(reward_SK, present_SK) / (spread + eps))
 
 
 def branch_zscore(
