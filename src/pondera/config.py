@@ -26,7 +26,7 @@ class ModelSection(Strict):
     hidden_size: int = Field(160, ge=32, description="Width of a fresh nano decoder.")
     num_layers: int = Field(4, ge=1, description="Depth of a fresh nano decoder.")
     vision_widths: tuple[int, ...] = Field((32, 64, 128, 192), description="Widths of a fresh nano backbone.")
-    tile_px: int = Field(128, ge=32, description="Side of a fresh nano model's views, pixels.")
+    tile_px: int = Field(96, ge=32, description="Side of a fresh nano model's views, pixels.")
     num_crops: int = Field(4, ge=0, description="Native crops beside the global view of a fresh nano model.")
     grid: int = Field(2, ge=1, description="Image tokens per side of a view of a fresh nano model.")
 
@@ -59,6 +59,17 @@ class OptimiserSection(Strict):
     adam_beta2: float = Field(0.99, gt=0, lt=1)
 
 
+class PretrainStage(Strict):
+    """The vision tower learns from known distortions: which aspect, how strong. No opinion score, no text."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    name: str = "pretrain"
+    optimiser: OptimiserSection
+    steps: int = Field(ge=1)
+    batch_size: int = Field(24, ge=1, description="Samples per process and step.")
+    save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
+
+
 class ColdStartStage(Strict):
     """Cross-entropy on rationales, thought and answer."""
 
@@ -71,6 +82,8 @@ class ColdStartStage(Strict):
         0.5, ge=0, le=1, description="Share of samples that also teach the answer without a thought."
     )
     answer_weight: float = Field(1.0, gt=0, description="Weight of answer tokens; thought tokens have weight 1.")
+    freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
+    views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
     validate_every: int = Field(50, ge=1, description="Steps between held-out SRCC and PLCC.")
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
 
@@ -91,11 +104,13 @@ class ReinforceStage(Strict):
     clip_low: float = Field(0.2, gt=0, lt=1)
     clip_high: float = Field(0.2, gt=0)
     normalise: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
+    views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
     validate_every: int = Field(20, ge=1, description="Steps between held-out SRCC and PLCC.")
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
 
 
-Stage = Annotated[ColdStartStage | ReinforceStage, Field(discriminator="kind")]
+Stage = Annotated[PretrainStage | ColdStartStage | ReinforceStage, Field(discriminator="kind")]
 
 
 class Recipe(Strict):

@@ -6,7 +6,7 @@ encoded once for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from pondera.assess import Assessor
 from pondera.config import ColdStartStage
 from pondera.core.answers import AnswerFormat
 from pondera.core.records import Sample
-from pondera.engine.media_cache import MediaCache
+from pondera.engine.encoder import PromptEncoder
 from pondera.engine.objective import token_cross_entropy
-from pondera.engine.training import MetricsFile, Progress, SampleList, Validation, training_arguments
+from pondera.engine.training import SampleList, Validation, add_callbacks, has_checkpoint, training_arguments
 from pondera.errors import TrainingError
 from pondera.generate.backend import sample_seed
 from pondera.models import EncodedPrompt, Family, ModelCard
@@ -58,36 +58,43 @@ class RationaleCollator:
         fast_share: share of samples that also get the question without a thought.
         answer_weight: weight of the answer's tokens.
         seed: of the augmentation.
+        encode: question and samples -> encoded prompts.
     """
 
-    def __init__(self, family: Family, card: ModelCard, *, fast_share: float, answer_weight: float, seed: int) -> None:
+    def __init__(
+        self,
+        family: Family,
+        card: ModelCard,
+        *,
+        fast_share: float,
+        answer_weight: float,
+        seed: int,
+        encode: PromptEncoder | None = None,
+    ) -> None:
         self.family = family
         self.card = card
         self.fast_share = fast_share
         self.answer_weight = answer_weight
         self.seed = seed
-        self.cache = MediaCache()
+        self.encode = encode or PromptEncoder(family)
 
     def __call__(self, samples: Sequence[Sample], step: int) -> list[tuple[EncodedPrompt, list[Branch]]]:
-        """Encode samples; `step` seeds augmentation and the draw of paraphrases."""
-        return [self._group(sample, step) for sample in samples]
+        """Encode samples; `step` seeds augmentation and the choice of who also learns to answer without a thought."""
+        seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
+        thoughtful = self.encode(samples, prompts.get(self.card.prompt).render(), seeds)
+        fast = self.encode(samples, prompts.get(self.card.fast_prompt).render(), seeds)
+        return [self._group(*parts) for parts in zip(samples, thoughtful, fast, seeds, strict=True)]
 
-    def _group(self, sample: Sample, step: int) -> tuple[EncodedPrompt, list[Branch]]:
-        seed = sample_seed(sample.id, seed=self.seed, step=step)
-        rng = np.random.default_rng(seed)
-        image = self.cache.image(sample)
-        assert sample.rationale is not None  # checked before training
-        texts = [(prompts.get(self.card.prompt).render(), sample.rationale)]
-        if rng.random() < self.fast_share:
-            answer = "<answer>" + sample.rationale.rpartition("<answer>")[2]
-            texts.append((prompts.get(self.card.fast_prompt).render(), answer))
-        encoded = [self.family.encode([image], question, jitter_seed=seed) for question, _ in texts]
-        shared = _shared_length([prompt.ids for prompt in encoded])
+    def _group(
+        self, sample: Sample, thoughtful: EncodedPrompt, fast: EncodedPrompt, seed: int
+    ) -> tuple[EncodedPrompt, list[Branch]]:
+        rationale = str(sample.rationale)  # present: checked before training
         # A branch must own at least one token of its question: the prefix's last token predicts every branch's first.
-        prefix = EncodedPrompt(encoded[0].ids[:shared], encoded[0].media)
-        return prefix, [
-            self._branch(prompt.ids[shared:], text) for prompt, (_, text) in zip(encoded, texts, strict=True)
-        ]
+        shared = _shared_length([thoughtful.ids, fast.ids])
+        branches = [self._branch(thoughtful.ids[shared:], rationale)]
+        if np.random.default_rng(seed).random() < self.fast_share:
+            branches.append(self._branch(fast.ids[shared:], "<answer>" + rationale.rpartition("<answer>")[2]))
+        return EncodedPrompt(thoughtful.ids[:shared], thoughtful.media), branches
 
     def _branch(self, question: Sequence[int], completion: str) -> Branch:
         think, mark, answer = completion.rpartition("<answer>")
@@ -118,7 +125,9 @@ def run_cold_start(
     collate = RationaleCollator(family, card, fast_share=stage.fast_share, answer_weight=stage.answer_weight, seed=seed)
     arguments = training_arguments(stage, folder, seed=seed, batch_size=stage.batch_size, num_train_epochs=stage.epochs)
     trainer = ColdStartTrainer(family, collate, args=arguments, train_dataset=SampleList(train))
-    add_callbacks(trainer, family, card, stage, validation, metrics)
+    add_callbacks(trainer, stage.name, metrics)
+    if validation:
+        trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, trainer.log))
     trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
 
 
@@ -134,25 +143,6 @@ def check_rationales(samples: Sequence[Sample], answer: AnswerFormat) -> None:
         parsed = answer.parse(sample.rationale)
         if not parsed.is_valid:
             raise TrainingError(f"sample {sample.id!r}: its rationale is not in the answer format: {parsed.error}")
-
-
-def add_callbacks(
-    trainer: Trainer, family: Family, card: ModelCard, stage: Any, validation: Sequence[Sample], metrics: Path
-) -> None:
-    """Metrics file, progress line, held-out validation."""
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(MetricsFile(metrics, stage.name))
-    trainer.add_callback(Progress(stage.name))
-    if validation:
-        log: Callable[[dict[str, float]], None] = trainer.log
-        trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, log))
-
-
-def has_checkpoint(folder: Path) -> bool | None:
-    """Whether there is something to resume from; in the form the library's trainer takes."""
-    return True if any((folder / "checkpoints").glob("checkpoint-*/trainer_state.json")) else None
 
 
 def _shared_length(ids: Sequence[Sequence[int]]) -> int:

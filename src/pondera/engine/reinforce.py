@@ -18,16 +18,22 @@ import torch
 from transformers import Trainer
 
 from pondera import prompts
+from pondera.assess import Assessor
 from pondera.config import ReinforceStage
-from pondera.core.answers import Answer
 from pondera.core.pool import Pool
 from pondera.core.presets import get_system
 from pondera.core.records import Sample
 from pondera.core.system import System
-from pondera.engine.cold_start import add_callbacks, has_checkpoint
-from pondera.engine.media_cache import MediaCache
+from pondera.engine.encoder import PromptEncoder
 from pondera.engine.objective import aggregate, clipped_policy_loss, k3_kl
-from pondera.engine.training import SampleList, freeze_batch_norm, training_arguments
+from pondera.engine.training import (
+    SampleList,
+    Validation,
+    add_callbacks,
+    freeze_batch_norm,
+    has_checkpoint,
+    training_arguments,
+)
 from pondera.errors import TrainingError
 from pondera.generate.backend import Completion, sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
@@ -92,7 +98,7 @@ class ReinforceTrainer(Trainer):
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
         self.family, self.card, self.stage, self.system = family, card, stage, system
         self.folder, self.seed = folder, seed
-        self.cache = MediaCache()
+        self.encode = PromptEncoder(family, freeze_vision=stage.freeze_vision, views=stage.views)
         self.backend = TransformersBackend(family)
         self._step_logs: dict[str, float] = {}
         self.reference = _frozen_copy(family.model) if stage.kl_weight > 0 else None
@@ -124,10 +130,7 @@ class ReinforceTrainer(Trainer):
     def _roll_out(self, samples: Sequence[Sample], step: int) -> tuple[list[EncodedPrompt], list[list[Completion]]]:
         prompt = prompts.get(self.card.prompt)
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
-        encoded = [
-            self.family.encode([self.cache.image(sample)], prompt.render(), jitter_seed=seed)
-            for sample, seed in zip(samples, seeds, strict=True)
-        ]
+        encoded = self.encode(samples, prompt.render(), seeds)
         groups = self.backend.generate(
             encoded,
             num_completions=self.stage.group_size,
@@ -228,7 +231,13 @@ def grade(
                 f"system {system.name!r} compares samples and needs {system.min_samples} of one dataset in each "
                 f"global batch, but {dataset!r} has {len(records)}; raise samples_per_step"
             )
-        pool = _pool(system, records, stage, step)
+        pool = system.pool(
+            [record.sample for record in records],
+            [record.texts for record in records],
+            num_tokens_SK=[record.num_tokens for record in records],
+            stage=stage,
+            step=step,
+        )
         judged = system.judge(pool)
         for s, record in enumerate(records):
             advantage[record.sample.id] = judged.advantage_SK[s]
@@ -275,7 +284,9 @@ def run_reinforce(
         args=arguments,
         train_dataset=SampleList(train),
     )
-    add_callbacks(trainer, family, card, stage, validation, metrics)
+    add_callbacks(trainer, stage.name, metrics)
+    if validation:
+        trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, trainer.log))
     trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
 
 
@@ -297,19 +308,6 @@ def _check(system: System, stage: ReinforceStage, card: ModelCard, train: Sequen
     for sample in train:
         if sample.mos is None:
             raise TrainingError(f"sample {sample.id!r} has no mos; reinforcement needs labels")
-
-
-def _pool(system: System, records: Sequence[GroupRecord], stage: str, step: int) -> Pool:
-    answer_SK: list[list[Answer]] = [[system.answer.parse(text) for text in record.texts] for record in records]
-    return Pool.build(
-        [record.sample for record in records],
-        [record.texts for record in records],
-        answer_SK,
-        scale=system.scale,
-        num_tokens_SK=[record.num_tokens for record in records],
-        stage=stage,
-        step=step,
-    )
 
 
 def _collect(sums: dict[str, list[float]], pool: Pool, judged: Any) -> None:

@@ -21,14 +21,17 @@ import yaml
 
 from pondera import prompts
 from pondera._version import __version__
-from pondera.config import ColdStartStage, ModelSection, Recipe
+from pondera.config import ModelSection, Recipe
 from pondera.core.answers import Numbers
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
 from pondera.engine.cold_start import run_cold_start
+from pondera.engine.pretrain import run_pretrain
 from pondera.engine.reinforce import run_reinforce
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
+
+_RUN: dict[str, Any] = {"pretrain": run_pretrain, "cold_start": run_cold_start, "reinforce": run_reinforce}
 
 
 def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resume: bool = False) -> Path:
@@ -64,8 +67,7 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
         if not finished.is_dir() and not skip:
             family = _start(recipe.model, previous, train, card, recipe.seed)
             folder.mkdir(parents=True, exist_ok=True)
-            run: Any = run_cold_start if isinstance(stage, ColdStartStage) else run_reinforce
-            run(
+            _RUN[stage.kind](
                 family,
                 card,
                 stage,
@@ -184,7 +186,7 @@ def _start(section: ModelSection, previous: Path | None, train: Sequence[Sample]
         num_crops=section.num_crops,
         grid=section.grid,
     )
-    return Family(model.to(default_device()), processor)
+    return Family(model.to(default_device()), processor)  # type: ignore[arg-type]
 
 
 def _replace_folder(source: Path, target: Path) -> None:

@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from pondera.assess import Assessor
-from pondera.config import ColdStartStage, ReinforceStage
+from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.metrics import plcc, srcc
 from pondera.core.records import Sample
 
 
 def training_arguments(
-    stage: ColdStartStage | ReinforceStage, folder: Path, *, seed: int, batch_size: int, **limits: Any
+    stage: PretrainStage | ColdStartStage | ReinforceStage, folder: Path, *, seed: int, batch_size: int, **limits: Any
 ) -> TrainingArguments:
     """The library's arguments for one stage."""
     optimiser = stage.optimiser
@@ -162,6 +162,18 @@ class Validation(TrainerCallback):
             mos = [self.samples[i].mos_on(self.assessor.scale) for i in valid]
             logs |= {"val_srcc": srcc(score, mos), "val_plcc": plcc(score, mos)}
         self.log(logs)
+
+
+def add_callbacks(trainer: Trainer, stage: str, metrics: Path) -> None:
+    """Metrics file and progress line, in place of the library's printing."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(MetricsFile(metrics, stage))
+    trainer.add_callback(Progress(stage))
+
+
+def has_checkpoint(folder: Path) -> bool | None:
+    """Whether there is something to resume from; in the form the library's trainer takes."""
+    return True if any((folder / "checkpoints").glob("checkpoint-*/trainer_state.json")) else None
 
 
 class SampleList(torch.utils.data.Dataset[Any]):

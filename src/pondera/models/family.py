@@ -100,6 +100,31 @@ class Family:
             for name in sorted(names)
         }
 
+    def freeze_vision(self) -> bool:
+        """Stop training the vision tower.
+
+        Returns:
+            Whether `precompute` may then replace pixels by the tower's output: each image is encoded once a run.
+        """
+        tower = getattr(self.model.base_model, "vision_tower", None) or getattr(self.model.base_model, "visual", None)
+        if tower is None:
+            raise ModelError(f"{type(self.model).__name__} has no part called vision_tower or visual to freeze")
+        tower.requires_grad_(False)
+        return hasattr(self.model.base_model, "encode_views")
+
+    @torch.no_grad()
+    def precompute(self, prompts: Sequence[EncodedPrompt], batch_size: int = 32) -> list[EncodedPrompt]:
+        """The same prompts with the frozen tower's output in place of pixels (families with `encode_views`)."""
+        model = self.model.base_model
+        was_training = self.model.training
+        self.model.eval()
+        cells: list[torch.Tensor] = []
+        for start in range(0, len(prompts), batch_size):
+            pixels = torch.cat([prompt.media["pixel_values"] for prompt in prompts[start : start + batch_size]])
+            cells += model.encode_views(pixels.to(self.device)).cpu().split(1)
+        self.model.train(was_training)
+        return [EncodedPrompt(p.ids, {"image_cells": c}) for p, c in zip(prompts, cells, strict=True)]
+
     def save(self, folder: Any) -> None:
         """Weights (safetensors) and processor."""
         self.model.save_pretrained(folder)

@@ -22,7 +22,7 @@ def build_nano(
     hidden_size: int = 160,
     num_layers: int = 4,
     vision_widths: Sequence[int] = (32, 64, 128, 192),
-    tile_px: int = 128,
+    tile_px: int = 96,
     num_crops: int = 4,
     grid: int = 2,
 ) -> tuple[NanoForConditionalGeneration, NanoProcessor]:
@@ -44,6 +44,7 @@ def build_nano(
     tokenizer = train_tokenizer(texts)
     config = NanoConfig(
         vision_config=ResNetConfig(
+            num_channels=6,  # colours and their high-pass residual
             embedding_size=32,
             hidden_sizes=list(vision_widths),
             depths=[1] * len(vision_widths),

@@ -26,7 +26,7 @@ class NanoConfig(PretrainedConfig):
     vision_config: Any = None
     text_config: Any = None
     image_token_id: int = 0
-    tile_px: int = 128
+    tile_px: int = 96
     num_crops: int = 4
     grid: int = 2
     tie_word_embeddings: bool = True

@@ -31,12 +31,48 @@ class NanoPreTrainedModel(PreTrainedModel):
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012 - the library's own form
 
 
+def with_residual(pixels: torch.Tensor, gain: float = 4.0) -> torch.Tensor:
+    """Put the high-pass residual beside the colours: pixels minus their 3 x 3 mean, amplified.
+
+    Noise, blur and blocking live in differences of a few grey levels between neighbours, which a network that starts
+    from random weights finds only slowly under the large swings of the picture itself. Measured in
+    `docs/experiments.md`.
+
+    Args:
+        pixels: [N, 3, h, w].
+        gain: brings the residual of an ordinary photograph to the size of the colours.
+
+    Returns:
+        [N, 6, h, w].
+    """
+    smooth = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return torch.cat([pixels, (pixels - smooth) * gain], dim=1)
+
+
+def pooled_statistics(feature_maps: tuple[torch.Tensor, ...], grid: int) -> torch.Tensor:
+    """Mean and standard deviation of every feature map over a grid of cells.
+
+    Args:
+        feature_maps: each [N, C, h, w].
+        grid: cells per side.
+
+    Returns:
+        [N, grid x grid, twice the sum of C].
+    """
+    pooled = []
+    for feature in feature_maps:
+        mean = F.adaptive_avg_pool2d(feature, grid)
+        square = F.adaptive_avg_pool2d(feature.square(), grid)
+        # The floor keeps the square root differentiable where a cell is flat.
+        pooled += [mean, (square - mean.square()).clamp_min(1e-6).sqrt()]
+    return torch.cat(pooled, dim=1).flatten(2).transpose(1, 2)
+
+
 class NanoProjector(nn.Module):
-    """Feature maps of one view -> grid x grid image tokens."""
+    """Statistics of the cells of all views -> image tokens."""
 
     def __init__(self, config: NanoConfig, channels: int) -> None:
         super().__init__()
-        self.grid = config.grid
         hidden = config.text_config.hidden_size
         self.norm = nn.LayerNorm(2 * channels)
         self.linear_1 = nn.Linear(2 * channels, hidden)
@@ -44,18 +80,10 @@ class NanoProjector(nn.Module):
         # The decoder cannot tell the views apart without this: positions restart with every prompt's length.
         self.place = nn.Parameter(torch.zeros(1 + config.num_crops, config.grid**2, hidden))
 
-    def forward(self, feature_maps: tuple[torch.Tensor, ...], num_views: int) -> torch.Tensor:
-        """Feature maps, each [images x views, C, h, w] -> image tokens [images, views x cells, hidden]."""
-        pooled = []
-        for feature in feature_maps:
-            mean = F.adaptive_avg_pool2d(feature, self.grid)
-            square = F.adaptive_avg_pool2d(feature.square(), self.grid)
-            # The floor keeps the square root differentiable where a cell is flat.
-            pooled += [mean, (square - mean.square()).clamp_min(1e-6).sqrt()]
-        cell = torch.cat(pooled, dim=1).flatten(2).transpose(1, 2)
-        token = self.linear_2(F.gelu(self.linear_1(self.norm(cell))))
-        token = token.view(-1, num_views, *token.shape[1:]) + self.place[:num_views]
-        return token.flatten(1, 2)
+    def forward(self, cells: torch.Tensor) -> torch.Tensor:
+        """Cells [images, views, cells, channels] -> image tokens [images, views x cells, hidden]."""
+        token = self.linear_2(F.gelu(self.linear_1(self.norm(cells))))
+        return (token + self.place[: cells.shape[1]]).flatten(1, 2)
 
 
 class NanoModel(NanoPreTrainedModel):
@@ -76,11 +104,15 @@ class NanoModel(NanoPreTrainedModel):
         """Replace the token embedding."""
         self.language_model.set_input_embeddings(value)
 
+    def encode_views(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Pixels [images, views, 3, px, px] in [-1, 1] -> cells [images, views, cells, channels]."""
+        views = with_residual(pixel_values.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        cells = pooled_statistics(self.vision_tower(views).feature_maps, self.config.grid)
+        return cells.unflatten(0, pixel_values.shape[:2])
+
     def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pixels [images, views, 3, px, px] in [-1, 1] -> image tokens [images, tokens, hidden]."""
-        num_views = pixel_values.shape[1]
-        views = pixel_values.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.projector(self.vision_tower(views).feature_maps, num_views)
+        return self.projector(self.encode_views(pixel_values))
 
     def forward(
         self,
@@ -91,13 +123,16 @@ class NanoModel(NanoPreTrainedModel):
         past_key_values: Any = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        image_cells: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """Embed, put the image tokens in their places, decode."""
+        """Embed, put the image tokens in their places, decode. `image_cells` stand in for pixels already encoded."""
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         if pixel_values is not None:
-            feature = self.get_image_features(pixel_values).to(inputs_embeds.dtype)
+            image_cells = self.encode_views(pixel_values)
+        if image_cells is not None:
+            feature = self.projector(image_cells).to(inputs_embeds.dtype)
             place = input_ids == self.config.image_token_id
             if int(place.sum()) != feature.shape[0] * feature.shape[1]:
                 raise ValueError(

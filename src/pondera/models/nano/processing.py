@@ -28,7 +28,7 @@ class NanoImageProcessor(BaseImageProcessor):
 
     model_input_names = ["pixel_values"]  # noqa: RUF012 - the library's own form
 
-    def __init__(self, tile_px: int = 128, num_crops: int = 4, **kwargs: Any) -> None:
+    def __init__(self, tile_px: int = 96, num_crops: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.tile_px = tile_px
         self.num_crops = num_crops

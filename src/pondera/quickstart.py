@@ -1,0 +1,178 @@
+"""The whole pipeline from one command: synthesize, distil, cold start, reinforce, evaluate, report.
+
+Every stage leaves its result in the output folder and is skipped when it is there, so an interrupted run goes on
+where it was.
+
+    OUT/data/            images with pseudo-MOS labels, split by content
+    OUT/rationales.jsonl the training manifest with the teacher's rationales
+    OUT/run/             the training run (recipe `quickstart`)
+    OUT/evaluation/      predictions and metrics of the teacher, the cold start and the reinforced model
+    OUT/report.html      everything to read
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pondera.assess import load
+from pondera.config import Recipe, load_recipe
+from pondera.core.aspects import worst_aspect
+from pondera.core.records import Sample
+from pondera.data.distortions import DISTORTIONS
+from pondera.data.manifest import read_manifest, write_manifest
+from pondera.data.synthesize import bundled_references, synthesize
+from pondera.engine.run import run_recipe
+from pondera.evaluate import Evaluation, aspect_truthfulness, compare_systems, evaluate, load_evaluation, write_report
+from pondera.report import read_curves
+from pondera.teach import MeasuringTeacher, distill
+
+SYSTEMS = ("measuring teacher", "cold start", "reinforced")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much data the quickstart makes.
+
+    Args:
+        per_reference: images per content, by split.
+        dead_leaves: procedural contents beside the 14 training photographs.
+    """
+
+    per_reference: dict[str, int]
+    dead_leaves: int
+
+
+FULL = Size(per_reference={"train": 64, "val": 24, "test": 50}, dead_leaves=6)
+
+
+def run_quickstart(out: Path, *, seed: int = 0, size: Size = FULL, overrides: tuple[str, ...] = ()) -> Path:
+    """Run everything that is not done yet.
+
+    Args:
+        out: folder; a run that was interrupted there goes on.
+        seed: of data, teacher, weights and training.
+        size: how much data.
+        overrides: changes of the recipe, `a.b=value`.
+
+    Returns:
+        The report.
+    """
+    manifest = _make_data(out / "data", seed, size)
+    rationales = out / "rationales.jsonl"
+    _distil(manifest, out / "distillation", rationales, seed)
+    recipe = load_recipe("quickstart", [f"data.manifest={rationales.as_posix()}", f"seed={seed}", *overrides])
+    _say("training: cold start, then reinforcement")
+    final = run_recipe(recipe, out / "run", resume=True)
+    evaluations = _evaluate_all(read_manifest(manifest, split="test"), out, recipe)
+    report = _report(evaluations, out)
+    _summarise(evaluations, final, report)
+    return report
+
+
+def _make_data(folder: Path, seed: int, size: Size) -> Path:
+    references, splits = bundled_references(size.dead_leaves)
+    counts = {reference.content: size.per_reference[splits[reference.content]] for reference in references}
+    _say(f"data: {sum(counts.values())} images from {len(references)} contents")
+    return synthesize(
+        folder,
+        references=references,
+        num_per_reference=counts,
+        splits=splits,
+        seed=seed,
+        on_progress=_bar("synthesize"),
+    )
+
+
+def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
+    """Ask the teacher about the training images; the validation images travel with them, unexplained."""
+    if rationales.is_file():
+        return
+    samples = read_manifest(manifest)
+    train = [sample for sample in samples if sample.split == "train"]
+    _say(f"teacher: measures {len(train)} training images and writes a rationale for each (it sees no label)")
+    done = distill(train, MeasuringTeacher(), work, seed=seed)
+    write_manifest(rationales, [*read_manifest(done.manifest), *(s for s in samples if s.split == "val")])
+
+
+def _evaluate_all(samples: list[Sample], out: Path, recipe: Recipe) -> list[Evaluation]:
+    """Each system on the held-out contents; finished ones are read back."""
+    _say(f"evaluation: {len(samples)} images of {len({s.content for s in samples})} contents nobody has seen")
+    models = dict(zip(SYSTEMS[1:], (out / "run" / "stages" / stage.name / "model" for stage in recipe.stages), strict=True))
+    evaluations = []
+    for name in SYSTEMS:
+        folder = out / "evaluation" / name.replace(" ", "-")
+        if not (folder / "metrics.json").is_file():
+            assess, protocol = _system(models.get(name))
+            found = evaluate(samples, assess, name=name, protocol=protocol, on_progress=_bar(name))
+            found.save(folder)
+        evaluations.append(load_evaluation(folder))
+    return evaluations
+
+
+def _system(model: Path | None) -> tuple[Callable[[Any], Any], dict[str, Any]]:
+    if model is None:
+        return MeasuringTeacher().assess, {"model": "measuring teacher"}
+    assessor = load(str(model))
+    return (lambda paths: assessor(list(paths), mode="reason")), assessor.protocol("reason")
+
+
+def _report(evaluations: list[Evaluation], out: Path) -> Path:
+    aspect_of = {name: kind.aspect for name, kind in DISTORTIONS.items()}
+    truth = {e.name: aspect_truthfulness(e.rows, aspect_of, worst_aspect) for e in evaluations}
+    comparisons = [compare_systems(a, b) for a, b in zip(evaluations, evaluations[1:], strict=False)]
+    summary = {
+        "systems": {e.name: e.metrics["overall"] for e in evaluations},
+        "comparisons": comparisons,
+        "truthfulness": truth,
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n", encoding="utf-8")
+    environment = json.loads((out / "run" / "environment.json").read_text(encoding="utf-8"))
+    return write_report(
+        out / "report.html",
+        evaluations,
+        title="Pondera quickstart",
+        comparisons=comparisons,
+        curves=read_curves(out / "run" / "metrics.jsonl"),
+        truthfulness=truth,
+        environment=environment,
+    )
+
+
+def _summarise(evaluations: list[Evaluation], final: Path, report: Path) -> None:
+    """The outcome in a few lines; this is the command's result, so it goes to stdout."""
+    aspect_of = {name: kind.aspect for name, kind in DISTORTIONS.items()}
+    print(f"{'held-out contents':<20}{'SRCC':>7}{'PLCC':>7}{'valid':>8}{'worst aspect':>14}")
+    for e in evaluations:
+        overall = e.metrics["overall"]
+        valid = 1 - overall["n_invalid"] / overall["n"]
+        named = aspect_truthfulness(e.rows, aspect_of, worst_aspect)["fraction"]
+        print(f"{e.name:<20}{overall['srcc']:>7.3f}{overall['plcc']:>7.3f}{valid:>8.1%}{named:>14.1%}")
+    gain = compare_systems(evaluations[1], evaluations[2])["srcc"]
+    low, high = gain["ci"]
+    print(f"reinforcement adds {gain['difference']:+.3f} SRCC, 95 % interval [{low:+.3f}, {high:+.3f}]")
+    print(f"\nread    {report}\nscore   pondera score photo.jpg --model {final}")
+
+
+def _say(text: str) -> None:
+    print(f"» {text}", file=sys.stderr, flush=True)
+
+
+def _bar(name: str) -> Callable[[int, int], None]:
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def update(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(desc=name, total=total, unit="image", dynamic_ncols=True)
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return update
