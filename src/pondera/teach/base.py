@@ -1,0 +1,84 @@
+"""What a teacher is: something that writes completions about samples, whatever stands behind it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pondera.core.records import Sample
+from pondera.errors import MediaError
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherResponse:
+    """One completion of a teacher, as it came.
+
+    Args:
+        sample: id of the sample.
+        k: which of its completions, from 0.
+        completion: the text.
+        teacher: fingerprint of the teacher.
+        seed: of the run.
+        usage: what it cost: named numbers, such as seconds, prompt_tokens, completion_tokens.
+    """
+
+    sample: str
+    k: int
+    completion: str
+    teacher: str
+    seed: int
+    usage: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON."""
+        return {**asdict(self), "usage": dict(self.usage)}
+
+
+class Teacher(Protocol):
+    """Anything that explains samples. Labels are not its business: it must not read `mos`, `targets` or `votes`."""
+
+    @property
+    def name(self) -> str:
+        """For people: what stands in reports."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with everything that can change a completion: weights, prompt, constants, settings."""
+        ...
+
+    def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
+        """Completions `first` to `first + num - 1` of every sample, in order of the samples, then of k.
+
+        Args:
+            samples: media paths as `read_manifest` gives them.
+            num: completions per sample, >= 1.
+            seed: of the run; a deterministic teacher depends on (sample id, k, seed) and the media only.
+            first: index of the first completion, for runs that go on.
+
+        Raises:
+            TeacherError: the teacher did not deliver; what was yielded so far counts.
+            MediaError: a file cannot be read.
+        """
+        ...
+
+
+def digest_media(sample: Sample) -> str:
+    """Hash of all that a teacher may look at: the bytes and roles of the media, and the text.
+
+    Raises:
+        MediaError: a file is missing.
+    """
+    digest = hashlib.sha256(repr((sample.kind, sample.task, sample.text)).encode())
+    for media in sample.media:
+        try:
+            content = hashlib.sha256(Path(media.path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise MediaError(
+                f"{media.path}: {error.strerror}; sample {sample.id!r} needs it, correct its manifest line"
+            ) from None
+        digest.update(f"/{media.role}:{content}".encode())
+    return digest.hexdigest()

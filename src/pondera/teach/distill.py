@@ -1,0 +1,310 @@
+"""Distillation: from samples and a teacher to a manifest with rationales, without paying twice for anything.
+
+Responses are recorded first (`pondera.teach.log`), then parsed, filtered and chosen from; only the recording costs. A
+run that was killed goes on where it stopped; other filters, n or choice start from the same responses.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from pondera.core.answers import AnswerFormat, Numbers
+from pondera.core.aspects import read_grades
+from pondera.core.records import LabelScale, Sample
+from pondera.data.manifest import write_manifest
+from pondera.errors import TeacherError
+from pondera.teach.base import Teacher, TeacherResponse, digest_media
+from pondera.teach.filters import Candidate, Filter, default_filters, format_filter, run_filters
+from pondera.teach.log import appending, read_log, response_key
+
+_EXAMPLES = 3  # dropped completions shown per filter
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What came out.
+
+    Args:
+        manifest: the samples that have a rationale now, in their order.
+        num_samples: samples asked about.
+        num_responses: responses they have, recorded before or now.
+        num_new: responses asked for in this run.
+        num_kept: samples with a rationale.
+        dropped: completions dropped, by filter; all filters are listed.
+        reasons: what each filter drops, for people.
+        examples: a few dropped completions by filter: {sample, k, wrong, completion}.
+        usage: totals over the responses of this run and those before it.
+        teacher: fingerprint.
+    """
+
+    manifest: Path
+    num_samples: int
+    num_responses: int
+    num_new: int
+    num_kept: int
+    dropped: Mapping[str, int]
+    reasons: Mapping[str, str]
+    examples: Mapping[str, list[dict[str, Any]]] = field(repr=False)
+    usage: Mapping[str, float]
+    teacher: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON."""
+        return {**asdict(self), "manifest": self.manifest.as_posix()}
+
+
+@dataclass(frozen=True)
+class _Places:
+    manifest: Path
+    log: Path
+    state: Path
+
+
+def distill(
+    samples: Sequence[Sample],
+    teacher: Teacher,
+    out: str | Path,
+    *,
+    num: int = 1,
+    filters: Sequence[Filter] | None = None,
+    seed: int = 0,
+    replace_score: bool = False,
+    answer_format: AnswerFormat | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Distillation:
+    """Ask a teacher about samples and keep the best verified completion of each.
+
+    Of several that pass the filters, the one closest to the label wins (where there is a label), then the one that
+    grades most aspects, then the shortest thought, then the smallest k.
+
+    Args:
+        samples: ids unique; media paths as `read_manifest` gives them.
+        teacher: who is asked.
+        out: a folder, or the manifest to write (a name that ends in .jsonl; the log then stands in `<name>.distill/`).
+        num: completions per sample, >= 1.
+        filters: default `default_filters(answer_format)`; () keeps whatever parses.
+        seed: of the run.
+        replace_score: put the label, on the scale of the answer, in place of the teacher's score, after filtering.
+        answer_format: the form that completions must have; default one number 1 to 5 behind a thought.
+        on_progress: called with (responses recorded, responses wanted).
+
+    Returns:
+        Counts, reasons and the manifest's path; also stored beside the log for `status`.
+
+    Raises:
+        TeacherError: the teacher did not deliver, ids repeat, or a label is missing that should replace a score.
+        MediaError: a file cannot be read.
+        ValueError: num is below 1.
+    """
+    if num < 1:
+        raise ValueError(f"num is the number of completions per sample and must be >= 1, got {num}")
+    answer_format = answer_format or AnswerFormat()
+    filters = _complete(default_filters(answer_format) if filters is None else filters)
+    _check(samples, replace_score, answer_format)
+    places = _places(out)
+    keys = _keys(samples, teacher.fingerprint, num, seed)
+    wanted = list(keys.values())
+    _save(places.state, {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted})
+    responses, num_new = _record(samples, teacher, places.log, keys, seed, on_progress)
+    by_id = {sample.id: sample for sample in samples}
+    candidates = [
+        Candidate(by_id[name], k, text, answer_format.parse(text))
+        for (name, k), key in keys.items()
+        for text in (responses[key].completion,)
+    ]
+    kept, dropped = run_filters(candidates, filters)
+    scale = _scale(answer_format)
+    groups = groupby(kept, key=lambda candidate: candidate.sample.id)
+    chosen = [best_of(list(group), scale) for _, group in groups]
+    write_manifest(places.manifest, [_explained(candidate, scale if replace_score else None) for candidate in chosen])
+    done = Distillation(
+        manifest=places.manifest,
+        num_samples=len(samples),
+        num_responses=len(wanted),
+        num_new=num_new,
+        num_kept=len(chosen),
+        dropped=_counts(filters, dropped),
+        reasons={item.name: item.reason for item in filters},
+        examples=_examples(dropped),
+        usage=_usage([responses[key] for key in wanted]),
+        teacher=teacher.fingerprint,
+    )
+    _save(places.state, {**done.to_dict(), "state": "done", "wanted": wanted})
+    return done
+
+
+def status(out: str | Path) -> dict[str, Any]:
+    """How far a distillation is: `state` (asking or done), `wanted` and `recorded` responses, usage, and when done
+    all of `Distillation`.
+
+    Args:
+        out: as given to `distill`.
+
+    Raises:
+        TeacherError: there is none.
+    """
+    places = _places(out)
+    if not places.state.is_file():
+        raise TeacherError(
+            f"{out}: no distillation was started there; start one with: pondera distill MANIFEST --out ..."
+        )
+    state = json.loads(places.state.read_text(encoding="utf-8"))
+    log = read_log(places.log)
+    recorded = [log[key] for key in state["wanted"] if key in log]
+    return {**state, "wanted": len(state["wanted"]), "recorded": len(recorded), "usage": _usage(recorded)}
+
+
+def best_of(candidates: Sequence[Candidate], scale: LabelScale | None) -> Candidate:
+    """The one to learn from; the order of the tie-breaks is documented in `distill`.
+
+    Args:
+        candidates: of one sample, at least one.
+        scale: of the answers; None where they are no score, so that the label says nothing about them.
+    """
+
+    def rank(candidate: Candidate) -> tuple[float, int, int, int]:
+        distance = math.nan if scale is None else abs(candidate.answer.score - candidate.sample.mos_on(scale))
+        known = 0.0 if math.isnan(distance) else round(distance, 9)  # equal scores must tie
+        return known, -len(read_grades(candidate.think)), len(candidate.think.split()), candidate.k
+
+    return min(candidates, key=rank)
+
+
+def _complete(filters: Sequence[Filter]) -> tuple[Filter, ...]:
+    """Nothing unreadable becomes a rationale, whatever filters were asked for."""
+    return tuple(filters) if any(item.name == "format" for item in filters) else (*filters, format_filter())
+
+
+def _scale(answer_format: AnswerFormat) -> LabelScale | None:
+    body = answer_format.body
+    return LabelScale(body.low, body.high) if isinstance(body, Numbers) else None
+
+
+def _check(samples: Sequence[Sample], replace_score: bool, answer_format: AnswerFormat) -> None:
+    twice = [name for name, count in Counter(sample.id for sample in samples).items() if count > 1]
+    if twice:
+        raise TeacherError(f"sample id {twice[0]!r} stands more than once; ids are unique in a distillation")
+    if not replace_score:
+        return
+    if not isinstance(answer_format.body, Numbers) or answer_format.body.n != 1:
+        raise TeacherError("replace_score needs answers of one number; keep the teacher's answers for other forms")
+    unlabelled = [sample.id for sample in samples if sample.mos is None]
+    if unlabelled:
+        raise TeacherError(f"sample {unlabelled[0]!r} has no mos to put in place of the score; leave out replace_score")
+
+
+def _places(out: str | Path) -> _Places:
+    out = Path(out)
+    if out.suffix == ".jsonl":
+        work = out.with_name(out.name.removesuffix(".jsonl") + ".distill")
+        return _Places(out, work / "responses.jsonl", work / "state.json")
+    return _Places(out / "rationales.jsonl", out / "responses.jsonl", out / "state.json")
+
+
+def _keys(samples: Sequence[Sample], teacher: str, num: int, seed: int) -> dict[tuple[str, int], str]:
+    """Address of every wanted response, in the order of the samples, then of k."""
+    keys = {}
+    for sample in samples:
+        media = digest_media(sample)
+        for k in range(num):
+            keys[sample.id, k] = response_key(sample.id, media, teacher, k, seed)
+    return keys
+
+
+def _record(
+    samples: Sequence[Sample],
+    teacher: Teacher,
+    log: Path,
+    keys: Mapping[tuple[str, int], str],
+    seed: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[dict[str, TeacherResponse], int]:
+    """Ask for what the log lacks, and write it there; all responses by key, and how many are new."""
+    found = read_log(log)
+    num_wanted, num_before = len(keys), sum(key in found for key in keys.values())
+    num_new = 0
+    with appending(log) as writer:
+        for part, first, num in _missing(samples, keys, found):
+            for response in teacher.respond(part, num, seed, first=first):
+                key = keys.get((response.sample, response.k))
+                if key is None or response.teacher != teacher.fingerprint:
+                    raise TeacherError(
+                        f"teacher {teacher.name} answered for sample {response.sample!r}, k = {response.k}, as "
+                        f"{response.teacher}: not what it was asked for"
+                    )
+                if key not in found:
+                    writer.add(key, response)
+                    found[key] = response
+                    num_new += 1
+                if on_progress is not None:
+                    on_progress(num_before + num_new, num_wanted)
+    for (name, k), key in keys.items():
+        if key not in found:
+            raise TeacherError(f"teacher {teacher.name} gave no completion {k} for sample {name!r}; run again to go on")
+    return found, num_new
+
+
+def _missing(
+    samples: Sequence[Sample], keys: Mapping[tuple[str, int], str], found: Mapping[str, TeacherResponse]
+) -> Iterator[tuple[list[Sample], int, int]]:
+    """What to ask for: (samples, first k, number of completions), each sample's gaps from its first to its last."""
+    runs: dict[tuple[int, int], list[Sample]] = {}
+    num = len(keys) // max(len(samples), 1)
+    for sample in samples:
+        gaps = [k for k in range(num) if keys[sample.id, k] not in found]
+        for first, last in _runs(gaps):
+            runs.setdefault((first, last - first + 1), []).append(sample)
+    yield from ((part, first, count) for (first, count), part in runs.items())
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Stretches of consecutive numbers, as (first, last)."""
+    for _, stretch in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in stretch]
+        yield members[0], members[-1]
+
+
+def _explained(candidate: Candidate, scale: LabelScale | None) -> Sample:
+    """The sample with its rationale; with a scale, the label stands in place of the teacher's score."""
+    text = candidate.completion.strip()
+    if scale is not None:
+        label = f"{candidate.sample.mos_on(scale):.2f}"
+        text = re.sub(r"<answer>.*?</answer>", f"<answer>{label}</answer>", text, flags=re.S)
+    return replace(candidate.sample, rationale=text)
+
+
+def _counts(filters: Sequence[Filter], dropped: Sequence[tuple[Candidate, str, str]]) -> dict[str, int]:
+    counts = Counter(name for _, name, _ in dropped)
+    return {item.name: counts[item.name] for item in filters}
+
+
+def _examples(dropped: Sequence[tuple[Candidate, str, str]]) -> dict[str, list[dict[str, Any]]]:
+    examples: dict[str, list[dict[str, Any]]] = {}
+    for candidate, name, wrong in dropped:
+        shown = examples.setdefault(name, [])
+        if len(shown) < _EXAMPLES:
+            text = candidate.completion[:1000]
+            shown.append({"sample": candidate.sample.id, "k": candidate.k, "wrong": wrong, "completion": text})
+    return examples
+
+
+def _usage(responses: Sequence[TeacherResponse]) -> dict[str, float]:
+    totals: Counter[str] = Counter()
+    for response in responses:
+        totals.update(response.usage)  # type: ignore[arg-type]  # sums floats as well as counts
+    return {name: round(float(total), 6) for name, total in sorted(totals.items())}
+
+
+def _save(path: Path, state: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(state, indent=1, ensure_ascii=False), encoding="utf-8")
+    partial.replace(path)
