@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -172,6 +174,66 @@ def test_evaluate_refuses_two_manifests_that_share_ids(pondera, untrained, manif
     result = pondera("evaluate", manifest, manifest, "--model", untrained, *FAST, "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "unique" in result.stderr
+
+
+def test_distill_writes_rationales_and_a_second_run_asks_for_nothing(pondera, manifest, tmp_path):
+    args = ("distill", manifest, "--split", "train", "--out", tmp_path / "taught.jsonl", "--format", "json")
+    first = json.loads(pondera(*args).stdout)
+    assert (first["num_samples"], first["num_new"]) == (4, 4)
+    taught = read_manifest(tmp_path / "taught.jsonl")
+    assert len(taught) == first["num_kept"] > 0
+    assert all(sample.rationale and sample.rationale.startswith("<think>") for sample in taught)
+    assert json.loads(pondera(*args).stdout)["num_new"] == 0
+
+
+TEACHER = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    assert "mos" not in request
+    think = f"Image {request['sample']}: sharpness is poor and noise is fair, the worst aspect is sharpness."
+    print(json.dumps({"completion": f"<think>{think}</think><answer>2.50</answer>"}), flush=True)
+"""
+
+
+def test_distill_takes_any_program_as_a_teacher(pondera, manifest, tmp_path):
+    (tmp_path / "teacher.py").write_text(TEACHER, encoding="utf-8")
+    command = shlex.join([sys.executable, str(tmp_path / "teacher.py")])
+    out = tmp_path / "taught.jsonl"
+    args = ("distill", manifest, "--teacher", "command", "--command", command, "--prompt", "quality.short")
+    result = pondera(*args, "--out", out)
+    assert result.exit_code == 0
+    assert "6 of 6 samples have a rationale" in result.stdout
+    near = pondera(*args, "--out", out, "--tolerance", 0.5, "--replace-score")
+    assert "0 of them new" in near.stdout
+    kept = read_manifest(out)
+    assert [sample.id for sample in kept] == [s.id for s in read_manifest(manifest) if abs(s.mos - 2.5) <= 0.5]
+    assert all(f"<answer>{sample.mos:.2f}</answer>" in sample.rationale for sample in kept)
+
+
+def test_distill_fails_when_nothing_passes_the_filters(pondera, manifest, tmp_path):
+    (tmp_path / "teacher.py").write_text(TEACHER.replace("<answer>2.50</answer>", ""), encoding="utf-8")
+    command = shlex.join([sys.executable, str(tmp_path / "teacher.py")])
+    result = pondera("distill", manifest, "--teacher", "command", "--command", command, "--out", tmp_path / "t.jsonl")
+    assert result.exit_code == 1
+    assert "format" in result.stdout
+    assert "no completion passed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--command", "python teacher.py"),
+        ("--prompt", "quality.short"),
+        ("--teacher", "command"),
+        ("--tolerance", "-1"),
+        ("--split", "nowhere"),
+        ("--teacher", "somebody"),
+    ],
+)
+def test_distill_refuses_options_that_do_not_fit(pondera, manifest, tmp_path, args):
+    result = pondera("distill", manifest, "--out", tmp_path / "taught.jsonl", *args)
+    assert (result.exit_code, result.stdout) == (2, "")
 
 
 def test_models_info_counts_parameters_and_names_the_recipe(pondera, untrained):

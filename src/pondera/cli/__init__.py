@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from pondera._version import __version__
-from pondera.cli import compare, data, evaluate, metrics, models, quickstart, recipes, rewards, score, train
+from pondera.cli import compare, data, distill, evaluate, metrics, models, quickstart, recipes, rewards, score, train
 from pondera.errors import PonderaError
 
 _GO_ON = {
@@ -94,6 +94,11 @@ app.command("score", epilog=_example("pondera score photo.jpg", "pondera score p
 )
 app.command("compare", epilog=_example("pondera compare before.jpg after.jpg"))(compare.compare)
 app.add_typer(data.app, name="data")
+app.command(
+    "distill",
+    short_help="Write rationales with a teacher, verified and resumable.",
+    epilog=_example("pondera distill data/manifest.jsonl --split train --out data/taught.jsonl"),
+)(distill.distill)
 app.command("train", epilog=_example("pondera train quickstart --set stages.reinforce.steps=20 --out runs/short"))(
     train.train
 )
