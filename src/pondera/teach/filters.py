@@ -22,7 +22,8 @@ _LEAKS = re.compile(
     rf"|\b[1-5][.,]\d+\b"  # 3.42
     rf"|\b{_DIGIT_WORDS}\s+point\s+{_DIGIT_WORDS}\b"  # four point two
     rf"|\b{_DIGIT_WORDS}\s+out\s+of\s+{_DIGIT_WORDS}\b"
-    rf"|\b(?<!frame )(?:score|rating|rate|mos|grade)s?\s*(?:is|of|at|as|:|=|would be|should be)?\s*(?:about\s+|around\s+)?"
+    rf"|\b(?<!frame )(?:score|rating|rate|mos|grade)s?\s*(?:is|of|at|as|:|=|would be|should be)?"
+    rf"\s*(?:about\s+|around\s+)?"
     rf"(?:\d|{_DIGIT_WORDS}\b)",
     re.I,
 )

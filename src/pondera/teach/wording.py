@@ -100,8 +100,11 @@ STRENGTH = (  # up to this severity, these words
     (5.0, ("heavily", "strongly", "severely")),
 )
 
-STYLES = ("{aspect} is {grade}", "{aspect} is {grade}", "{grade} {aspect}", "{aspect}: {grade}")
-"""How a grade is written; one style a rationale. The first is the common one, so it stands twice."""
+STYLES = ("{aspect} is {grade}", "{aspect}: {grade}")
+"""How a grade is written; one style a rationale. The aspect comes first, so that the grade can depend on it."""
+
+ORDERS = (ASPECTS, ASPECTS[::-1])
+"""In which order the aspects are graded. With all 720 orders, the smallest model spends itself on guessing the order."""
 
 NOTHING = "Nothing stands out."
 
@@ -114,7 +117,7 @@ def thought(severity_of: Mapping[str, float], key: str) -> str:
         key: decides wording and order; the same key and severities give the same text.
 
     Returns:
-        Opening, the six graded aspects in a varied order, and the worst aspect, or that nothing stands out when every
+        Opening, the six graded aspects in one of two orders, and the worst aspect, or that nothing stands out when every
         grade is good or better.
     """
     generator = random.Random(key)  # a string seeds through SHA-512: the same on every machine
@@ -123,7 +126,7 @@ def thought(severity_of: Mapping[str, float], key: str) -> str:
     worst = max(aspect_severity, key=lambda aspect: aspect_severity[aspect])
     is_clean = grades[worst] >= 4
     opening = generator.choice(CLEAN) if is_clean else _opening(severity_of, worst, generator)
-    order = generator.sample(ASPECTS, len(ASPECTS))
+    order = generator.choice(ORDERS)
     style = generator.choice(STYLES)
     graded = ", ".join(style.format(aspect=aspect, grade=GRADE_WORDS[grades[aspect]]) for aspect in order)
     closing = NOTHING if is_clean else f"The worst aspect is {worst}."
