@@ -76,12 +76,12 @@ def run_quickstart(out: Path, *, seed: int = 0, size: Size = FULL, overrides: tu
 
 def _make_data(folder: Path, seed: int, size: Size) -> Path:
     references, splits = bundled_references(size.dead_leaves)
-    counts = {reference.content: size.per_reference[splits[reference.content]] for reference in references}
-    _say(f"data: {sum(counts.values())} images from {len(references)} contents")
+    total = sum(size.per_reference[splits[reference.content]] for reference in references)
+    _say(f"data: {total} images from {len(references)} contents")
     return synthesize(
         folder,
         references=references,
-        num_per_reference=counts,
+        num_per_reference=size.per_reference,
         splits=splits,
         seed=seed,
         on_progress=_bar("synthesize"),
@@ -102,7 +102,9 @@ def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
 def _evaluate_all(samples: list[Sample], out: Path, recipe: Recipe) -> list[Evaluation]:
     """Each system on the held-out contents; finished ones are read back."""
     _say(f"evaluation: {len(samples)} images of {len({s.content for s in samples})} contents nobody has seen")
-    models = dict(zip(SYSTEMS[1:], (out / "run" / "stages" / stage.name / "model" for stage in recipe.stages), strict=True))
+    models = dict(
+        zip(SYSTEMS[1:], (out / "run" / "stages" / stage.name / "model" for stage in recipe.stages), strict=True)
+    )
     evaluations = []
     for name in SYSTEMS:
         folder = out / "evaluation" / name.replace(" ", "-")

@@ -113,7 +113,7 @@ def test_openings_never_grade_an_aspect_by_accident():
 
 def test_wording_varies_with_the_key_and_only_with_the_key():
     severity_of = CLEAN | {"blur": 4.0}
-    assert len({wording.thought(severity_of, f"0/a/{k}") for k in range(30)}) >= 28
+    assert len({wording.thought(severity_of, f"0/a/{k}") for k in range(30)}) >= 15
     assert wording.thought(severity_of, "0/a/1") == wording.thought(severity_of, "0/a/1")
 
 
@@ -127,9 +127,9 @@ def test_completion_has_exactly_the_agreed_form():
 
 
 GOLDEN = (
-    "<think>Edges are heavily blurred and fine detail is lost. Exposure is excellent, colour is "
-    "excellent, sharpness is poor, noise is excellent, contrast is excellent, compression is "
-    "excellent. The worst aspect is sharpness.</think><answer>1.80</answer>"
+    "<think>Edges are heavily blurred and fine detail is lost. Colour: excellent, contrast: exc"
+    "ellent, exposure: excellent, compression: excellent, noise: excellent, sharpness: poor. Th"
+    "e worst aspect is sharpness.</think><answer>1.80</answer>"
 )
 
 
