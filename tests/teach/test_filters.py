@@ -132,6 +132,12 @@ def test_a_thought_that_returns_word_by_word_is_dropped_after_the_allowed_copies
     assert names_of_drops(many, duplicate_filter(max_copies=3)) == ["duplicate"] * 2
 
 
+def test_clean_pictures_described_alike_are_not_dropped_as_copies():
+    """With eight copies allowed, a set with many pristine pictures lost those first."""
+    many = [candidate(sample=Sample(str(i), (Media("x.png"),))) for i in range(60)]
+    assert names_of_drops(many, *default_filters()) == []
+
+
 def test_filters_forget_between_runs():
     filters = [duplicate_filter()]
     assert run_filters([candidate()], filters)[1] == []

@@ -182,12 +182,13 @@ def contradiction_filter(slack: float = 1.5, scale: LabelScale = FIVE_POINT) -> 
     return Filter("contradiction", "the grades in the thought contradict the score or each other", lambda: check)
 
 
-def duplicate_filter(similarity: float = 0.9, max_copies: int = 8) -> Filter:
+def duplicate_filter(similarity: float = 0.9, max_copies: int = 100) -> Filter:
     """Drops near copies among the completions of one sample, and thoughts that return word by word over samples.
 
     Args:
         similarity: share of common word triples (Jaccard) from which two thoughts of one sample count as one, (0, 1].
-        max_copies: how often the very same thought may stand for different samples, >= 1.
+        max_copies: how often the very same thought may stand for different samples, >= 1. Not too few: a teacher of few
+            words rightly repeats itself on clean pictures.
 
     Raises:
         ValueError: an argument is out of range.

@@ -50,7 +50,7 @@ class MeasuringTeacher:
     def fingerprint(self) -> str:
         """Name, version, and a hash of constants and words; the number of workers changes nothing."""
         content = [VERSION, statistics.PRISTINE, statistics.LADDERS, wording.VERSION, wording.CLEAN]
-        content += [wording.OPENINGS, wording.STRENGTH, wording.STYLES, wording.NOTHING]
+        content += [wording.OPENINGS, wording.STRENGTH, wording.STYLES, wording.ORDERS, wording.NOTHING]
         return f"measuring-{VERSION}-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:

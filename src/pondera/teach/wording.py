@@ -104,7 +104,7 @@ STYLES = ("{aspect} is {grade}", "{aspect}: {grade}")
 """How a grade is written; one style a rationale. The aspect comes first, so that the grade can depend on it."""
 
 ORDERS = (ASPECTS, ASPECTS[::-1])
-"""In which order the aspects are graded. With all 720 orders, the smallest model spends itself on guessing the order."""
+"""In which order the aspects are graded. With all 720, the smallest model spends itself on guessing the order."""
 
 NOTHING = "Nothing stands out."
 
@@ -117,8 +117,8 @@ def thought(severity_of: Mapping[str, float], key: str) -> str:
         key: decides wording and order; the same key and severities give the same text.
 
     Returns:
-        Opening, the six graded aspects in one of two orders, and the worst aspect, or that nothing stands out when every
-        grade is good or better.
+        Opening, the six graded aspects in one of two orders, and the worst aspect, or that nothing stands out when
+        every grade is good or better.
     """
     generator = random.Random(key)  # a string seeds through SHA-512: the same on every machine
     aspect_severity = aspect_severities(severity_of)
