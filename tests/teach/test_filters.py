@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pondera.core.answers import AnswerFormat
+from pondera.core.answers import AnswerFormat, Json, NumberField, Numbers
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.teach import MeasuringTeacher
 from pondera.teach.filters import (
@@ -117,6 +117,16 @@ def test_tolerance_compares_on_the_scale_of_the_answer_and_passes_the_unlabelled
 )
 def test_grades_that_contradict_the_score_or_the_worst_aspect_are_dropped(think, score, is_dropped):
     assert names_of_drops([candidate(think, score)], contradiction_filter()) == ["contradiction"] * is_dropped
+
+
+def test_default_filters_read_the_score_on_the_scale_of_the_answer():
+    hundred = AnswerFormat(Numbers(low=0, high=100))
+    texts = [f"<think>edges are sharp, sharpness is good, noise is good</think><answer>{n}</answer>" for n in (75, 5)]
+    candidates = [Candidate(SAMPLE, k, text, hundred.parse(text)) for k, text in enumerate(texts)]
+    assert names_of_drops(candidates[:1], *default_filters(hundred)) == []
+    assert names_of_drops(candidates[1:], *default_filters(hundred)) == ["contradiction"]
+    json_form = AnswerFormat(Json({"score": NumberField(0, 100)}))
+    assert "contradiction" not in [item.name for item in default_filters(json_form)]
 
 
 def test_near_copies_for_one_sample_are_dropped_and_other_samples_do_not_count():

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pondera.core.answers import Answer, AnswerFormat
+from pondera.core.answers import Answer, AnswerFormat, Numbers
 from pondera.core.aspects import read_grades, worst_aspect
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
 
@@ -220,13 +220,17 @@ def duplicate_filter(similarity: float = 0.9, max_copies: int = 100) -> Filter:
 
 def default_filters(answer_format: AnswerFormat | None = None) -> tuple[Filter, ...]:
     """All filters that need no label, in the order that gives each drop its most telling reason."""
+    answer_format = answer_format or AnswerFormat()
+    body = answer_format.body
+    # The fields of a JSON answer have scales of their own, so its mean contradicts nothing.
+    contradiction = (contradiction_filter(scale=LabelScale(body.low, body.high)),) if isinstance(body, Numbers) else ()
     return (
         refusal_filter(),
-        range_filter(answer_format or AnswerFormat()),
+        range_filter(answer_format),
         format_filter(),
         length_filter(),
         leak_filter(),
-        contradiction_filter(),
+        *contradiction,
         duplicate_filter(),
     )
 
