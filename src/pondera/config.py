@@ -67,6 +67,9 @@ class PretrainStage(Strict):
     optimiser: OptimiserSection
     steps: int = Field(ge=1)
     batch_size: int = Field(24, ge=1, description="Samples per process and step.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto is bfloat16 where the processor has matrix units for it (AMX, GPUs), else float32."
+    )
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
 
 

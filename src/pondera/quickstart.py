@@ -12,6 +12,7 @@ where it was.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pondera.assess import load
-from pondera.config import Recipe, load_recipe
+from pondera.config import load_recipe
 from pondera.core.aspects import worst_aspect
 from pondera.core.records import Sample
 from pondera.data.distortions import DISTORTIONS
@@ -31,7 +32,8 @@ from pondera.evaluate import Evaluation, aspect_truthfulness, compare_systems, e
 from pondera.report import read_curves
 from pondera.teach import MeasuringTeacher, distill
 
-SYSTEMS = ("measuring teacher", "cold start", "reinforced")
+TEACHER = "measuring teacher"
+TRAINED = {"cold start": "cold_start", "reinforced": "reinforce"}  # name in the report: stage of the recipe
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ def run_quickstart(out: Path, *, seed: int = 0, size: Size = FULL, overrides: tu
     rationales = out / "rationales.jsonl"
     _distil(manifest, out / "distillation", rationales, seed)
     recipe = load_recipe("quickstart", [f"data.manifest={rationales.as_posix()}", f"seed={seed}", *overrides])
-    _say("training: cold start, then reinforcement")
+    _say("training: vision tower, cold start, reinforcement")
     final = run_recipe(recipe, out / "run", resume=True)
-    evaluations = _evaluate_all(read_manifest(manifest, split="test"), out, recipe)
+    evaluations = _evaluate_all(read_manifest(manifest, split="test"), out)
     report = _report(evaluations, out)
     _summarise(evaluations, final, report)
     return report
@@ -99,14 +101,12 @@ def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
     write_manifest(rationales, [*read_manifest(done.manifest), *(s for s in samples if s.split == "val")])
 
 
-def _evaluate_all(samples: list[Sample], out: Path, recipe: Recipe) -> list[Evaluation]:
+def _evaluate_all(samples: list[Sample], out: Path) -> list[Evaluation]:
     """Each system on the held-out contents; finished ones are read back."""
     _say(f"evaluation: {len(samples)} images of {len({s.content for s in samples})} contents nobody has seen")
-    models = dict(
-        zip(SYSTEMS[1:], (out / "run" / "stages" / stage.name / "model" for stage in recipe.stages), strict=True)
-    )
+    models = {name: out / "run" / "stages" / stage / "model" for name, stage in TRAINED.items()}
     evaluations = []
-    for name in SYSTEMS:
+    for name in (TEACHER, *TRAINED):
         folder = out / "evaluation" / name.replace(" ", "-")
         if not (folder / "metrics.json").is_file():
             assess, protocol = _system(models.get(name))
@@ -118,7 +118,7 @@ def _evaluate_all(samples: list[Sample], out: Path, recipe: Recipe) -> list[Eval
 
 def _system(model: Path | None) -> tuple[Callable[[Any], Any], dict[str, Any]]:
     if model is None:
-        return MeasuringTeacher().assess, {"model": "measuring teacher"}
+        return MeasuringTeacher().assess, {"model": TEACHER}
     assessor = load(str(model))
     return (lambda paths: assessor(list(paths), mode="reason")), assessor.protocol("reason")
 
@@ -126,7 +126,7 @@ def _system(model: Path | None) -> tuple[Callable[[Any], Any], dict[str, Any]]:
 def _report(evaluations: list[Evaluation], out: Path) -> Path:
     aspect_of = {name: kind.aspect for name, kind in DISTORTIONS.items()}
     truth = {e.name: aspect_truthfulness(e.rows, aspect_of, worst_aspect) for e in evaluations}
-    comparisons = [compare_systems(a, b) for a, b in zip(evaluations, evaluations[1:], strict=False)]
+    comparisons = [compare_systems(a, b) for a, b in itertools.pairwise(evaluations)]
     summary = {
         "systems": {e.name: e.metrics["overall"] for e in evaluations},
         "comparisons": comparisons,

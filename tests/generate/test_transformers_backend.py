@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.models.tiny import noise_image, tiny_family
 
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend, choose_tokens
 from pondera.models.packing import Branch, pack, packed_logps
-from tests.models.tiny import noise_image, tiny_family
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_seed_depends_on_the_name_the_run_and_the_step():
         sample_seed("a", seed=1),
         sample_seed("a", seed=0, step=1),
     }
-    assert len(seeds) == 4
+    assert len(seeds) == 8
     assert sample_seed("a", seed=0) == sample_seed("a", seed=0)
 
 

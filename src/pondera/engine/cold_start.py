@@ -69,14 +69,14 @@ class RationaleCollator:
         fast_share: float,
         answer_weight: float,
         seed: int,
-        encode: PromptEncoder | None = None,
+        encode: PromptEncoder,
     ) -> None:
         self.family = family
         self.card = card
         self.fast_share = fast_share
         self.answer_weight = answer_weight
         self.seed = seed
-        self.encode = encode or PromptEncoder(family)
+        self.encode = encode
 
     def __call__(self, samples: Sequence[Sample], step: int) -> list[tuple[EncodedPrompt, list[Branch]]]:
         """Encode samples; `step` seeds augmentation and the choice of who also learns to answer without a thought."""
@@ -122,7 +122,14 @@ def run_cold_start(
         TrainingError: a sample has no rationale, or one that its own answer format refuses.
     """
     check_rationales(train, card.answer)
-    collate = RationaleCollator(family, card, fast_share=stage.fast_share, answer_weight=stage.answer_weight, seed=seed)
+    collate = RationaleCollator(
+        family,
+        card,
+        fast_share=stage.fast_share,
+        answer_weight=stage.answer_weight,
+        seed=seed,
+        encode=PromptEncoder(family, freeze_vision=stage.freeze_vision, views=stage.views),
+    )
     arguments = training_arguments(stage, folder, seed=seed, batch_size=stage.batch_size, num_train_epochs=stage.epochs)
     trainer = ColdStartTrainer(family, collate, args=arguments, train_dataset=SampleList(train))
     add_callbacks(trainer, stage.name, metrics)

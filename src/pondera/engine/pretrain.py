@@ -22,7 +22,13 @@ from pondera.core.aspects import ASPECTS
 from pondera.core.records import Sample
 from pondera.data.distortions import DISTORTIONS
 from pondera.engine.encoder import PromptEncoder
-from pondera.engine.training import SampleList, add_callbacks, has_checkpoint, training_arguments
+from pondera.engine.training import (
+    SampleList,
+    add_callbacks,
+    has_checkpoint,
+    has_fast_bfloat16,
+    training_arguments,
+)
 from pondera.errors import TrainingError
 from pondera.generate.backend import sample_seed
 from pondera.models import Family, ModelCard
@@ -114,7 +120,13 @@ def run_pretrain(
     if not (hasattr(base, "projector") and hasattr(base, "get_image_features") and hasattr(base, "vision_tower")):
         raise TrainingError(f"stage {stage.name!r} trains the built-in nano model, not {type(family.model).__name__}")
     arguments = training_arguments(
-        stage, folder, seed=seed, batch_size=stage.batch_size, max_steps=stage.steps, dataloader_drop_last=True
+        stage,
+        folder,
+        seed=seed,
+        batch_size=stage.batch_size,
+        max_steps=stage.steps,
+        dataloader_drop_last=True,
+        bf16=stage.precision == "bfloat16" or (stage.precision == "auto" and has_fast_bfloat16()),
     )
     trainer = PretrainTrainer(family, seed=seed, args=arguments, train_dataset=SampleList(train))
     add_callbacks(trainer, stage.name, metrics)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,6 +296,13 @@ def _check(system: System, stage: ReinforceStage, card: ModelCard, train: Sequen
         raise TrainingError(
             f"system {system.name!r} needs {', '.join(sorted(system.needs_side))} from a second view of each sample, "
             "which this stage does not make; choose a system without it: pondera rewards list"
+        )
+    for term, missing in system.left_out(()).items():
+        logging.getLogger("pondera").warning(
+            "system %s: optional term %s is left out, this stage does not make %s",
+            system.name,
+            term,
+            ", ".join(missing),
         )
     if stage.group_size < system.min_group:
         raise TrainingError(f"system {system.name!r} needs group_size >= {system.min_group}, got {stage.group_size}")

@@ -20,6 +20,7 @@ from pondera.assess import Assessor
 from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.metrics import plcc, srcc
 from pondera.core.records import Sample
+from pondera.models.loading import default_device
 
 
 def training_arguments(
@@ -44,10 +45,18 @@ def training_arguments(
         save_total_limit=1,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        use_cpu=default_device() == "cpu",
         report_to=[],
         disable_tqdm=True,
         **limits,
     )
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this machine computes faster in bfloat16: processors only with matrix units, GPUs since Ampere."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def freeze_batch_norm(model: nn.Module) -> None:
@@ -147,6 +156,7 @@ class Validation(TrainerCallback):
         """Every so many steps, and at the end."""
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
             self.run()
+            control.should_log = True  # logging clears the flag, and this step's own loss is still to come
 
     def run(self) -> None:
         """Score and log."""
