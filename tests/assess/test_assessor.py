@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.models.tiny import noise_image, tiny_family
 
 from pondera.assess import Assessor
 from pondera.assess.expected import candidate_numbers, expected_scores
@@ -14,7 +15,6 @@ from pondera.core.answers import Numbers
 from pondera.core.records import LabelScale
 from pondera.errors import ConfigError, MediaError
 from pondera.models import ModelCard
-from tests.models.tiny import noise_image, tiny_family
 
 
 @pytest.fixture(scope="module")
