@@ -381,3 +381,25 @@ def test_k_equal_1_gives_a_reward_and_no_advantage():
         judged = system.judge(system.pool([sample], [[completion(system.answer, numbers[:n])]]))
         assert np.isfinite(judged.reward_SK).all(), name
         assert judged.advantage_SK[0, 0] == 0.0, name
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("omniquality-r", 0.5), ("visualquality-r1", 0.0), ("q-hawkeye", 0.0), ("vqathinker", 0.0)],
+)
+def test_text_around_the_blocks_is_read_as_released_and_refused_when_corrected(name, form):
+    """OmniQuality-R's format reward counts its four tags and is free around them; the others lose the format only."""
+    text = "Sure.\n<think>soft edges</think>\nSo:\n<answer>3.40</answer>\n"
+    assert one(name, text, 3.4) == get_system(name).floor
+    bare = get_system(f"{name}@as_released")
+    clean = "<think>soft edges</think>\n<answer>3.40</answer>"
+    lost = {w.name: w.weight for w in bare.terms}["format"] - form
+    assert one(bare.name, text, 3.4) == pytest.approx(one(bare.name, clean, 3.4) - lost)
+
+
+@pytest.mark.parametrize("name", ["visualquality-r1", "aes-r1", "refine-iqa"])
+def test_an_empty_thought_is_well_formed_as_released_only(name):
+    score = "Score: 0.40" if name == "refine-iqa" else "0.40"
+    text = f"<think></think><answer>{score}</answer>"
+    assert not get_system(name).parse(text).is_valid
+    assert one(f"{name}@as_released", text, get_system(name).scale.low) >= 1.0

@@ -120,10 +120,13 @@ class AnswerFormat:
         body: what stands inside the answer block.
         think: `required`: `<think>...</think>` first; `absent`: no think part; `opened`: the prompt ended with
             `<think>`, so the completion starts inside it.
+        lenient: let text around the blocks and an empty thought pass, as released parsers do; values still come from
+            inside the answer block only.
     """
 
     body: Numbers | Json = Numbers()
     think: ThinkPart = "required"
+    lenient: bool = False
 
     def without_thinking(self) -> AnswerFormat:
         """The same body with no think part: what the fast mode asks for."""
@@ -155,9 +158,9 @@ class AnswerFormat:
             think = gaps[0].strip()
             outside.append(gaps[1])
         body = gaps[-1].strip()
-        if any(part.strip() for part in outside):
+        if not self.lenient and any(part.strip() for part in outside):
             return Answer(think=think, body=body, error="text outside the think and answer blocks")
-        if think == "":
+        if think == "" and not self.lenient:
             return Answer(think=think, body=body, error="the think block is empty")
         return self._parse_body(body, think)
 

@@ -31,8 +31,8 @@ the scale) takes no part in statistics and pairings, earns the system's floor, a
 
 `pondera rewards explain FILE.jsonl --preset NAME` shows all of it for logged completions. Every default is the
 corrected behaviour; `NAME@as_released` is the released code to the letter on well-formed answers. It reads answers
-that the released parser reads and we do not (off the scale, without a thought), but never invents a number: where the
-released code puts a random or fixed score for a bad answer, ours stays invalid.
+that the released parser reads and we do not (off the scale, without a thought, with text around the blocks), but never
+invents a number: where the released code puts a random or fixed score for a bad answer, ours stays invalid.
 
 Symbols: q = score of an answer, y = MOS, both on the working scale; i, j = samples; k = roll-out; K = group size.
 Marks in the notes: [stated] read in the named source; [inferred] follows from it; [unknown] not found; [ours] our

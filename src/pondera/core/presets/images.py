@@ -64,7 +64,7 @@ def q_insight(released: bool, stage: str) -> System:
     if not released:
         answers["compare"] = AnswerFormat(Json({"choice": ClassField(CHOICES)}))
         terms.append(Weighted(Comparison(), tasks=("compare",)))
-    wide = AnswerFormat(Json({"rating": NumberField(0.0, high)}))
+    wide = AnswerFormat(Json({"rating": NumberField(0.0, high)}), lenient=True)
     return System(
         name=titled("q-insight", released),
         terms=tuple(terms),
@@ -120,7 +120,8 @@ def omniquality_r(released: bool, stage: str) -> System:
         as_released=released,
         source="OmniQuality-R arXiv:2510.10609; github.com/yeppp27/VisualScore @479b9f3",
         notes="[stated: code] sigma 0.8, format 0.5 for each of four tags exactly once, groups with a standard "
-        "deviation of the Gaussian reward <= 0.001 are dropped. [unknown] the filter's ddof and the z-score's eps; "
+        "deviation of the Gaussian reward <= 0.001 are dropped; text around the blocks is free. [unknown] the filter's "
+        "ddof and the z-score's eps; "
         "1 and 1e-4 are ours. The entropy gate belongs to the objective.",
     )
 

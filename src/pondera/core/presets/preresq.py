@@ -42,7 +42,7 @@ def preresq_image(released: bool, stage: str) -> System:
         terms=tuple(terms),
         divisor=3.0,
         answer=AnswerFormat(Numbers(5, names=ASPECTS)),
-        also=any_numbers(released, 5),
+        also=any_numbers(released, 5, lenient=False),
         as_released=released,
         source=_SOURCE,
         notes=f"{_COMMON} [stated: figures] the spread penalty belongs to the first stage; corrected drops it in the "
@@ -61,7 +61,7 @@ def preresq_video(released: bool, stage: str) -> System:
         stage=stage,
         terms=tuple(terms),
         answer=AnswerFormat(Numbers(2, names=VIEWS)),
-        also=any_numbers(released, 2),
+        also=any_numbers(released, 2, lenient=False),
         as_released=released,
         source=_SOURCE,
         notes=f"{_COMMON} [stated: code] no rank-to-truth term, no division by 3, and a spread penalty that two "

@@ -119,9 +119,9 @@ def one_number(low: float = 1.0, high: float = 5.0, *, prefix: str = "") -> Answ
     return AnswerFormat(Numbers(1, low, high, prefix))
 
 
-def any_numbers(released: bool, n: int = 1, *, prefix: str = "") -> tuple[AnswerFormat, ...]:
-    """Further forms that released parsers read: numbers off the scale, and answers without a thought."""
+def any_numbers(released: bool, n: int = 1, *, prefix: str = "", lenient: bool = True) -> tuple[AnswerFormat, ...]:
+    """Further forms that released parsers read: numbers off the scale, answers without a thought, text around them."""
     if not released:
         return ()
-    wide = AnswerFormat(Numbers(n, 0.0, ANY, prefix))
+    wide = AnswerFormat(Numbers(n, 0.0, ANY, prefix), lenient=lenient)
     return (wide, wide.without_thinking())
