@@ -151,7 +151,7 @@ def _summarise(evaluations: list[Evaluation], final: Path, report: Path) -> None
     print(f"{'held-out contents':<20}{'SRCC':>7}{'PLCC':>7}{'valid':>8}{'worst aspect':>14}")
     for e in evaluations:
         overall = e.metrics["overall"]
-        valid = 1 - overall["n_invalid"] / overall["n"]
+        valid = overall["n"] / (overall["n"] + overall["n_invalid"])
         named = aspect_truthfulness(e.rows, aspect_of, worst_aspect)["fraction"]
         print(f"{e.name:<20}{overall['srcc']:>7.3f}{overall['plcc']:>7.3f}{valid:>8.1%}{named:>14.1%}")
     gain = compare_systems(evaluations[1], evaluations[2])["srcc"]

@@ -298,3 +298,20 @@ def test_line_separators_inside_a_completion_do_not_break_a_line(tmp_path):
 def test_the_scale_of_a_label_defaults_to_the_working_scale():
     assert get_system("vq-insight").scale == LabelScale(0.0, 100.0)
     assert run([line("a", 80.0, mos=80.0)], "vq-insight")[0]["reward"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "reads"),
+    [("vq-insight@as_released", "it reads perturbed_reward"), ("visualquality-r1", "it reads none")],
+)
+def test_the_command_names_side_arrays_that_the_system_does_not_read(tmp_path, preset, reads):
+    """A misspelt side array was passed over in silence."""
+    from typer.testing import CliRunner
+
+    from pondera.cli.rewards import app
+
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps(line(scale=[1, 5], side={"perturbd_reward": 0.5})), encoding="utf-8")
+    result = CliRunner().invoke(app, ["explain", str(path), "--preset", preset])
+    assert result.exit_code == 0
+    assert f"side perturbd_reward is not read by {preset}; {reads}" in result.stderr

@@ -104,7 +104,11 @@ def _warn(lines: list[Line], system: System) -> None:
     from pondera.core.explain import side_names
 
     asked = {line.sample.task for line in lines}
-    for term, names in system.left_out(side_names(lines), asked).items():
+    given = side_names(lines)
+    if unread := [name for name in given if name not in system.reads_side]:
+        reads = f"it reads {', '.join(system.reads_side)}" if system.reads_side else "it reads none"
+        typer.echo(f"note: side {', '.join(unread)} is not read by {system.name}; {reads}", err=True)
+    for term, names in system.left_out(given, asked).items():
         typer.echo(f"note: {term} is left out of the reward: no line has side {', '.join(names)}", err=True)
     unlabelled = {line.group for line in lines if line.sample.task == "score" and line.sample.mos is None}
     if unlabelled:

@@ -196,6 +196,12 @@ class System:
         return tuple(dict.fromkeys([*names, *self.advantage.needs_side]))
 
     @property
+    def reads_side(self) -> tuple[str, ...]:
+        """Side arrays that a term or the advantage looks at, needed or not."""
+        names = [name for w in self.terms for name in w.term.needs_side]
+        return tuple(dict.fromkeys([*names, *self.advantage.needs_side]))
+
+    @property
     def min_samples(self) -> int:
         """Samples of one dataset that a pool needs so that every term has something to compare."""
         return max(int(getattr(weighted.term, "min_samples", 1)) for weighted in self.terms)

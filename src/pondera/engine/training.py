@@ -120,7 +120,7 @@ class Progress(TrainerCallback):
         for name in self.SHOWN:
             if logs and name in logs:
                 self.values[name] = f"{logs[name]:.3f}"
-        self.bar.set_postfix(self.values)
+        self.bar.set_postfix(self.values, refresh=False)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Leave the last state on the screen."""
