@@ -315,3 +315,18 @@ def test_the_command_names_side_arrays_that_the_system_does_not_read(tmp_path, p
     result = CliRunner().invoke(app, ["explain", str(path), "--preset", preset])
     assert result.exit_code == 0
     assert f"side perturbd_reward is not read by {preset}; {reads}" in result.stderr
+
+
+@pytest.mark.parametrize("targets", [{}, {"class": "blur"}, {"distortion_class": "blur"}])
+def test_the_command_names_the_labels_that_a_task_lacks(tmp_path, targets):
+    """A degradation labelled under another name earned 0 without a word."""
+    from typer.testing import CliRunner
+
+    from pondera.cli.rewards import app
+
+    body = '<think>\nx\n</think>\n<answer>\n{"distortion_class": "blur", "severity": "slight"}\n</answer>'
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps(line(task="degradation", targets=targets, mos=None, completion=body)), encoding="utf-8")
+    result = CliRunner().invoke(app, ["explain", str(path), "--preset", "q-insight"])
+    is_named = "1 groups of task degradation have none of distortion_class, severity" in result.stderr
+    assert result.exit_code == 0 and is_named == ("distortion_class" not in targets)

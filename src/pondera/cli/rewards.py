@@ -113,3 +113,12 @@ def _warn(lines: list[Line], system: System) -> None:
     unlabelled = {line.group for line in lines if line.sample.task == "score" and line.sample.mos is None}
     if unlabelled:
         typer.echo(f"note: {len(unlabelled)} groups have no mos; terms that need one give 0 there", err=True)
+    for task in sorted(asked - {"score"}):
+        names = system.label_names(task)
+        without = {line.group for line in lines if line.sample.task == task and not names & set(line.sample.targets)}
+        if without:
+            typer.echo(
+                f"note: {len(without)} groups of task {task} have none of {', '.join(sorted(names))} in their targets; "
+                "terms that need one give 0 there",
+                err=True,
+            )

@@ -322,6 +322,15 @@ class System:
         """Labels of the terms that count for a task, in order."""
         return tuple(w.name for w in self.terms if not w.tasks or task in w.tasks)
 
+    def label_names(self, task: str) -> frozenset[str]:
+        """Names under which the targets of a task other than `score` hold its labels: the fields of its answer.
+
+        Raises:
+            ConfigError: the system has no reward for the task.
+        """
+        body = self.format_of(task).body
+        return frozenset(body.schema if isinstance(body, Json) else body.names)
+
     def left_out(self, side: Iterable[str], tasks: Iterable[str] = ("score",)) -> dict[str, tuple[str, ...]]:
         """Optional terms of these tasks that do not count beside these side arrays, and what each lacks."""
         side, labels = tuple(side), {label for task in tasks for label in self.labels_of(task)}
