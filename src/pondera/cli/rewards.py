@@ -114,11 +114,11 @@ def _warn(lines: list[Line], system: System) -> None:
     if unlabelled:
         typer.echo(f"note: {len(unlabelled)} groups have no mos; terms that need one give 0 there", err=True)
     for task in sorted(asked - {"score"}):
-        names = system.label_names(task)
-        without = {line.group for line in lines if line.sample.task == task and not names & set(line.sample.targets)}
+        fields = system.label_names(task)
+        without = {line.group for line in lines if line.sample.task == task and not fields & set(line.sample.targets)}
         if without:
             typer.echo(
-                f"note: {len(without)} groups of task {task} have none of {', '.join(sorted(names))} in their targets; "
+                f"note: {len(without)} groups of task {task} have none of {', '.join(sorted(fields))} in their targets; "
                 "terms that need one give 0 there",
                 err=True,
             )
