@@ -118,7 +118,7 @@ def _warn(lines: list[Line], system: System) -> None:
         without = {line.group for line in lines if line.sample.task == task and not fields & set(line.sample.targets)}
         if without:
             typer.echo(
-                f"note: {len(without)} groups of task {task} have none of {', '.join(sorted(fields))} in their targets; "
-                "terms that need one give 0 there",
+                f"note: {len(without)} groups of task {task} have none of {', '.join(sorted(fields))} in "
+                "their targets; terms that need one give 0 there",
                 err=True,
             )
