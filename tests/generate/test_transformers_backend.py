@@ -69,12 +69,7 @@ def test_the_last_draw_stays_inside_the_vocabulary():
 
 
 def test_a_seed_depends_on_the_name_the_run_and_the_step():
-    seeds = {
-        sample_seed("a", seed=0),
-        sample_seed("b", seed=0),
-        sample_seed("a", seed=1),
-        sample_seed("a", seed=0, step=1),
-    }
+    seeds = {sample_seed(name, seed=run, step=step) for name in "ab" for run in (0, 1) for step in (0, 1)}
     assert len(seeds) == 8
     assert sample_seed("a", seed=0) == sample_seed("a", seed=0)
 
