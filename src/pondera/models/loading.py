@@ -17,7 +17,7 @@ from pondera.errors import ModelError
 from pondera.models.family import Family
 
 CARD_FILE = "pondera.json"
-BUILT_IN = {"nano": "2.3M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
+BUILT_IN = {"nano": "1.7M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
 
 
 @dataclass(frozen=True)
