@@ -25,6 +25,10 @@ SAMPLE_ANSWERS = {
     "hint": "<think>sharp</think><answer>3.50</answer>",
     "compare": '<think>both sharp</think><answer>{"better": "first"}</answer>',
 }
+JUDGED = {
+    "judge.description": '<think>t</think><answer>{"accuracy": 2, "reasonableness": 1, "completeness": 0}</answer>',
+    "judge.contradiction": '<answer>{"verdict": "consistent"}</answer>',
+}
 
 
 @pytest.mark.parametrize("name", prompts.list_names())
@@ -34,12 +38,12 @@ def test_every_packaged_prompt_renders_and_reads_the_answer_it_asks_for(name):
     texts = [prompt.render(index, **fields) for index in range(len(prompt.paraphrases))]
     assert len(set(texts)) == len(texts) >= 2
     assert all("  " not in text and "\n" not in text for text in texts)
-    assert prompt.answer.parse(SAMPLE_ANSWERS[prompt.variant]).is_valid
+    assert prompt.answer.parse(JUDGED.get(name) or SAMPLE_ANSWERS[prompt.variant]).is_valid
     assert len(prompt.hash) == 12
 
 
 def test_the_packaged_set_covers_families_and_variants():
-    assert {prompts.get(name).variant for name in prompts.list_names()} == set(SAMPLE_ANSWERS)
+    assert {prompts.get(name).variant for name in prompts.list_names()} == {*SAMPLE_ANSWERS, "judge"}
     assert prompts.get("quality.video").kind == "video"
 
 

@@ -1,0 +1,110 @@
+"""Expert prompts: all families and variants are there, and no wording changes unnoticed."""
+
+from __future__ import annotations
+
+import pytest
+
+from pondera import prompts
+
+EXPERT = [name for name in prompts.list_names() if name.split(".")[0] in ("technical", "aesthetics", "alignment")]
+
+# Printed by the packaged prompts when they were written. Weights in use carry the hashes of quality.*.
+HASHES = {
+    "aesthetics.image@1": "5ce004b8d925",
+    "aesthetics.image.compare@1": "000ba4f0227f",
+    "aesthetics.image.fast@1": "61ab7ae79ed4",
+    "aesthetics.image.five@1": "5166be062bda",
+    "aesthetics.image.hint@1": "a6c5d00ff892",
+    "alignment.image@1": "ccd964d114b2",
+    "alignment.image.compare@1": "224fdd6ad1fd",
+    "alignment.image.fast@1": "2a882c955ed9",
+    "alignment.image.five@1": "adfffe4b2fb4",
+    "alignment.image.hint@1": "543acff20d2b",
+    "alignment.video@1": "bf769a446146",
+    "alignment.video.compare@1": "ba6f17dd799f",
+    "alignment.video.fast@1": "013a28a230d2",
+    "alignment.video.five@1": "976a694b59c2",
+    "alignment.video.hint@1": "d35715bc15ec",
+    "judge.contradiction@1": "91678b8d3bd5",
+    "judge.description@1": "2ff7201f67bb",
+    "quality.compare@1": "a86250fb563c",
+    "quality.expert@1": "86863b615de0",
+    "quality.expert.fast@1": "51514fd95e5f",
+    "quality.five@1": "327eefb58eb9",
+    "quality.hint@1": "becfec14f0ba",
+    "quality.short@1": "9c047cd6e609",
+    "quality.short.fast@1": "97565b05e3af",
+    "quality.video@1": "a641c3237da8",
+    "technical.image@1": "21acd353f76e",
+    "technical.image.compare@1": "61e6ada5b341",
+    "technical.image.fast@1": "071afeb51c41",
+    "technical.image.five@1": "4134d09ab2c0",
+    "technical.image.hint@1": "a25ca918852f",
+    "technical.video@1": "d8bf12c6a305",
+    "technical.video.compare@1": "7c23bf76eccb",
+    "technical.video.fast@1": "db855f3a7adf",
+    "technical.video.five@1": "a202200dd5c0",
+    "technical.video.hint@1": "103c124c80a0",
+    "technical.video.two@1": "fc27ec86565b",
+}
+
+
+def variants(family: str, kind: str) -> set[str]:
+    chosen = (prompts.get(name) for name in EXPERT if name.startswith(f"{family}."))
+    return {prompt.variant for prompt in chosen if prompt.kind == kind}
+
+
+def test_no_wording_changes_without_a_new_version():
+    assert {f"{name}@{prompts.get(name).version}": prompts.get(name).hash for name in prompts.list_names()} == HASHES
+
+
+def test_every_family_has_every_variant():
+    all_variants = {"think", "fast", "hint", "five", "compare"}
+    assert variants("technical", "image") == variants("aesthetics", "image") == variants("alignment", "image")
+    assert variants("technical", "image") == variants("alignment", "video") == all_variants
+    assert variants("technical", "video") == all_variants | {"two"}
+
+
+@pytest.mark.parametrize("name", EXPERT)
+def test_an_expert_prompt_has_three_wordings_or_more_and_names_the_tags_it_wants(name):
+    prompt = prompts.get(name)
+    assert len(prompt.paraphrases) >= 3
+    for index in range(len(prompt.paraphrases)):
+        text = prompt.render(index, **dict.fromkeys(prompt.fields, "FIELD"))
+        assert text.count("<answer></answer>") == 1
+        assert text.count("<think></think>") == (0 if prompt.variant == "fast" else 1)
+
+
+@pytest.mark.parametrize("name", EXPERT)
+def test_only_hints_know_the_score_and_only_alignment_knows_the_text(name):
+    prompt = prompts.get(name)
+    assert ("score" in prompt.fields) == (prompt.variant == "hint")
+    assert ("text" in prompt.fields) == name.startswith("alignment")
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERT if name.endswith(".hint")])
+def test_a_hint_is_named_once_and_forbidden_to_appear(name):
+    text = prompts.get(name).render(**dict.fromkeys(prompts.get(name).fields, "3.17"))
+    assert "no given score" in text
+    assert text.count("3.17") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "aspects"),
+    [
+        ("technical.image", ("saturation", "granularity", "sharpness", "exposure", "contrast", "compression")),
+        ("technical.image", ("foreground", "background", "what is shown", "weigh")),
+        ("technical.video", ("stability", "flicker", "frame rate", "motion blur", "compression", "weigh")),
+        ("aesthetics.image", ("composition", "colour", "light", "subject", "technique", "weigh")),
+        ("alignment.image", ("subjects", "attributes", "actions", "relations", "setting", "weigh")),
+        ("alignment.video", ("subjects", "attributes", "actions and their order", "camera")),
+    ],
+)
+def test_an_expert_looks_at_every_aspect_of_its_family(name, aspects):
+    text = prompts.get(name).render(**dict.fromkeys(prompts.get(name).fields, "x"))
+    assert [aspect for aspect in aspects if aspect not in text] == []
+
+
+def test_braces_in_the_text_of_a_generated_image_do_no_harm():
+    text = prompts.get("alignment.image").render(text="a {red} box {0}")
+    assert 'was to show: "a {red} box {0}".' in text
