@@ -84,7 +84,8 @@ def test_only_hints_know_the_score_and_only_alignment_knows_the_text(name):
 
 @pytest.mark.parametrize("name", [name for name in EXPERT if name.endswith(".hint")])
 def test_a_hint_is_named_once_and_forbidden_to_appear(name):
-    text = prompts.get(name).render(**dict.fromkeys(prompts.get(name).fields, "3.17"))
+    fields = {**dict.fromkeys(prompts.get(name).fields, "a boat"), "score": "3.17"}
+    text = prompts.get(name).render(**fields)
     assert "no given score" in text
     assert text.count("3.17") == 1
 
