@@ -1,0 +1,350 @@
+"""A client for OpenAI-compatible chat completions: many requests side by side, failures tried again, limits kept.
+
+Services fail in every way: overload, restarts, cut connections, replies that are none. A request is tried again
+behind an exponential back-off with full jitter, so that many clients do not return in step; what cannot succeed is not
+tried again. The API key is read from the environment when it is needed; it is in no attribute, message or file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from pondera.errors import ConfigError, MissingExtra
+from pondera.generate.chat_address import check_address, read_key
+from pondera.generate.chat_reply import (
+    BadReply,
+    ChatReply,
+    ChatRequest,
+    LimitReached,
+    RequestFailed,
+    ServiceRefused,
+    error_words,
+    read_reply,
+)
+from pondera.generate.chat_stream import Outcome, stream
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["ChatClient", "ChatReply", "ChatRequest", "LimitReached", "Outcome", "RequestFailed", "ServiceRefused"]
+
+_FIRST_TRIES = 4  # against a service that never answered: a wrong address should not cost minutes
+_REFUSED = {401, 402, 404, 405}  # about the caller or the model, not about one request
+_AGAIN = {408, 409, 425, 429}  # and everything from 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    status: int
+    body: bytes
+    retry_after_s: float | None
+
+
+class ChatClient:
+    """Chat completions from one model behind one address.
+
+    Limits of rate, cost and time hold over the client's life. Requests under way when a limit is reached are finished,
+    because they are paid for.
+
+    Args:
+        base_url: such as http://127.0.0.1:8000/v1; `/chat/completions` is added.
+        model: its name on the service.
+        api_key_env: name of the environment variable with the key; "" or an unset variable sends none.
+        concurrency: requests under way at a time, >= 1.
+        tries: how often a request is sent at most, >= 1.
+        timeout_s: for one try, from connecting to the last byte.
+        total_timeout_s: from the first request to the end of the last; None is no limit.
+        max_rate: requests a minute, retries included; None is no limit.
+        prices: of a million prompt tokens and a million completion tokens; needed for `max_cost`.
+        max_cost: no request is begun when this much is spent, in the unit of the prices.
+        max_reply_bytes: a longer reply is cut off and counts as a failure.
+        backoff_s: bound of the wait behind the first failure; it doubles with each.
+        max_wait_s: longest wait between tries. A service that asks for a longer one (Retry-After) ends the request.
+        max_failures: so many requests failing in a row end the work.
+        accepted_models: further names under which the model may answer.
+
+    Raises:
+        ConfigError: an argument is out of range, or the key would leave the machine unencrypted.
+        MissingExtra: httpx2 is not installed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key_env: str = "OPENAI_API_KEY",
+        concurrency: int = 8,
+        tries: int = 12,
+        timeout_s: float = 300.0,
+        total_timeout_s: float | None = None,
+        max_rate: float | None = None,
+        prices: tuple[float, float] | None = None,
+        max_cost: float | None = None,
+        max_reply_bytes: int = 4 << 20,
+        backoff_s: float = 0.5,
+        max_wait_s: float = 60.0,
+        max_failures: int = 20,
+        accepted_models: Sequence[str] = (),
+    ) -> None:
+        _check_positive(
+            concurrency=concurrency,
+            tries=tries,
+            timeout_s=timeout_s,
+            total_timeout_s=total_timeout_s,
+            max_rate=max_rate,
+            max_cost=max_cost,
+            max_reply_bytes=max_reply_bytes,
+            backoff_s=backoff_s,
+            max_wait_s=max_wait_s,
+            max_failures=max_failures,
+        )
+        if max_cost is not None and prices is None:
+            raise ConfigError("max_cost needs prices: give those of a million prompt and completion tokens")
+        if prices is not None and min(prices) < 0:
+            raise ConfigError(f"prices must be >= 0, got {prices}")
+        check_address(base_url, has_key=bool(read_key(api_key_env)))
+        try:
+            import httpx2  # noqa: F401 - said now rather than at the first request
+        except ImportError:
+            raise MissingExtra("asking a service needs httpx2", "remote") from None
+        self.base_url, self.model, self.api_key_env = base_url.rstrip("/"), model, api_key_env
+        self.concurrency, self.tries = concurrency, tries
+        self.timeout_s, self.total_timeout_s = timeout_s, total_timeout_s
+        self.max_rate, self.prices, self.max_cost = max_rate, prices, max_cost
+        self.max_reply_bytes, self.max_failures = max_reply_bytes, max_failures
+        self.backoff_s, self.max_wait_s = backoff_s, max_wait_s
+        self.accepted_models = (model, *accepted_models)
+        self.num_sent = 0
+        self.cost = 0.0
+        self._has_answered = False
+        self._began: float | None = None
+        self._next_send = 0.0  # monotonic time before which nothing is sent: the rate limit and Retry-After
+        self._session: httpx2.AsyncClient | None = None
+
+    def __repr__(self) -> str:
+        return f"ChatClient({self.base_url!r}, {self.model!r}, api_key_env={self.api_key_env!r})"
+
+    async def complete(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        temperature: float = 0.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> ChatReply:
+        """One completion, tried until it succeeds or cannot.
+
+        Raises:
+            RequestFailed: this request got no usable reply.
+            ServiceRefused: no request would.
+            LimitReached: of cost or time.
+        """
+        payload = {
+            "model": self.model,
+            "messages": list(messages),
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            **({} if seed is None else {"seed": seed}),
+        }
+        start, failure = time.monotonic(), ""
+        async with self._opened() as session:
+            for number in range(1, self.tries + 1):
+                self._check_limits()
+                await self._wait_for_slot()
+                try:
+                    response = await self._send(session, payload)
+                    if response.status == 200:
+                        return self._accept(response.body, number, time.monotonic() - start)
+                    failure, asked_s = self._judge(response), response.retry_after_s
+                except _failures() as error:
+                    failure, asked_s = _words(error, self.timeout_s), None
+                    self._check_reachable(error, number, failure)
+                if number < self.tries:
+                    await self._back_off(number, asked_s, failure)
+        raise RequestFailed(f"{self.base_url}: no reply in {self.tries} tries, the last time: {failure}")
+
+    def replies(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[ChatRequest, Outcome]]:
+        """Requests with their outcomes, in the order in which they come; one such iteration at a time.
+
+        At most `2 * concurrency` requests and replies are held, however many `requests` brings; it is iterated in
+        another thread, each request shortly before it is sent.
+
+        Returns:
+            Pairs of a request and a `ChatReply`, or the `RequestFailed` that it ended with.
+
+        Raises:
+            ServiceRefused: nothing succeeds any more. What was under way has been delivered.
+            LimitReached: likewise.
+        """
+        return stream(self, requests)
+
+    def complete_all(self, requests: Iterable[ChatRequest], on_reply: Callable[[ChatRequest, Outcome], None]) -> None:
+        """Call `on_reply(request, outcome)` for every request; see `replies`."""
+        for request, outcome in self.replies(requests):
+            on_reply(request, outcome)
+
+    async def __aenter__(self) -> ChatClient:
+        """Keep connections open over several `complete`."""
+        self._session = self._connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close them."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.aclose()
+
+    def _check_limits(self) -> None:
+        """Begin the clock with the first call.
+
+        Raises:
+            LimitReached: the cost or the time is spent.
+        """
+        self._began = self._began or time.monotonic()
+        if self.max_cost is not None and self.cost >= self.max_cost:
+            raise LimitReached(f"{self.cost:.4f} are spent, the limit is {self.max_cost:g}; raise it to go on")
+        if self.total_timeout_s is not None and time.monotonic() - self._began >= self.total_timeout_s:
+            raise LimitReached(f"the time limit of {self.total_timeout_s:g} s is over; run again to go on")
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[httpx2.AsyncClient]:
+        if self._session is not None:
+            yield self._session
+            return
+        async with self._connect() as session:
+            yield session
+
+    def _connect(self) -> httpx2.AsyncClient:
+        import httpx2
+
+        key = read_key(self.api_key_env)
+        headers = {"Accept-Encoding": "identity"}  # no compressed reply can grow past the limit before it is counted
+        return httpx2.AsyncClient(
+            headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
+            timeout=httpx2.Timeout(self.timeout_s),
+            limits=httpx2.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
+        )
+
+    async def _send(self, session: httpx2.AsyncClient, payload: Mapping[str, Any]) -> _Response:
+        remaining_s = self._remaining_s()
+        limit_s = self.timeout_s if remaining_s is None else min(self.timeout_s, max(remaining_s, 0.001))
+        self.num_sent += 1
+        async with (
+            asyncio.timeout(limit_s),
+            session.stream("POST", f"{self.base_url}/chat/completions", json=payload) as response,
+        ):
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > self.max_reply_bytes:
+                    raise BadReply(f"a reply of more than {self.max_reply_bytes} bytes")
+        # Some services quote the key in their errors; it must not reach a log.
+        clean = bytes(body).replace(key.encode(), b"[API key]") if (key := read_key(self.api_key_env)) else bytes(body)
+        return _Response(response.status_code, clean, _retry_after(response.headers.get("retry-after")))
+
+    def _accept(self, body: bytes, number: int, seconds: float) -> ChatReply:
+        text, reason, reasoning, usage = read_reply(body, self.accepted_models)
+        self._has_answered = True
+        usage["tries"] = float(number)
+        if self.prices is not None:
+            tokens = usage.get("prompt_tokens", 0.0), usage.get("completion_tokens", 0.0)
+            usage["cost"] = (tokens[0] * self.prices[0] + tokens[1] * self.prices[1]) / 1e6
+            self.cost += usage["cost"]
+        return ChatReply(text, reason, usage, seconds, reasoning)
+
+    def _judge(self, response: _Response) -> str:
+        """What went wrong, when another try may help.
+
+        Raises:
+            ServiceRefused: none would, for any request.
+            RequestFailed: none would, for this one.
+        """
+        code, message = error_words(response.body)
+        words = f"HTTP {response.status}: {message}"
+        if response.status in _REFUSED or 300 <= response.status < 400 or code == "insufficient_quota":
+            way_out = f"set {self.api_key_env or 'an API key'}" if response.status == 401 else "check address and model"
+            raise ServiceRefused(f"{self.base_url} refuses model {self.model!r}: {words}; {way_out}")
+        if response.status not in _AGAIN and response.status < 500:
+            raise RequestFailed(f"{self.base_url} refuses this request: {words}")
+        self._has_answered = True
+        return words
+
+    def _check_reachable(self, error: BaseException, number: int, failure: str) -> None:
+        import httpx2
+
+        if isinstance(error, httpx2.ConnectError) and not self._has_answered and number >= _FIRST_TRIES:
+            raise ServiceRefused(f"cannot reach {self.base_url}: {failure}; is the service running?") from None
+
+    async def _wait_for_slot(self) -> None:
+        """Keep to the rate limit and to what the service asked for."""
+        now = time.monotonic()
+        slot = max(now, self._next_send)
+        if self.max_rate is not None:
+            self._next_send = slot + 60 / self.max_rate
+        if slot > now:
+            await self._sleep(slot - now)
+
+    async def _back_off(self, number: int, asked_s: float | None, failure: str) -> None:
+        if asked_s is None:
+            bound_s = min(self.max_wait_s, self.backoff_s * 2 ** (number - 1))
+            await self._sleep(random.uniform(0, bound_s))
+            return
+        if asked_s > self.max_wait_s:
+            raise RequestFailed(
+                f"{self.base_url}: {failure}; it asks to wait {asked_s:g} s, more than max_wait_s = {self.max_wait_s:g}"
+            )
+        # It speaks for all requests, not only for this one; jitter keeps them from returning all at once.
+        self._next_send = max(self._next_send, time.monotonic() + asked_s)
+        await self._sleep(asked_s + random.uniform(0, self.backoff_s))
+
+    async def _sleep(self, seconds: float) -> None:
+        remaining_s = self._remaining_s()
+        await asyncio.sleep(seconds if remaining_s is None else min(seconds, max(remaining_s, 0)))
+
+    def _remaining_s(self) -> float | None:
+        if self.total_timeout_s is None or self._began is None:
+            return None
+        return self.total_timeout_s - (time.monotonic() - self._began)
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    import httpx2
+
+    return (httpx2.TransportError, httpx2.DecodingError, TimeoutError, BadReply)
+
+
+def _words(error: BaseException, timeout_s: float) -> str:
+    import httpx2
+
+    if isinstance(error, (TimeoutError, httpx2.TimeoutException)):
+        return f"no complete reply within {timeout_s:g} s"
+    return str(error) or type(error).__name__
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from a number or a date; None where there is neither."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else max(0.0, seconds)
+
+
+def _check_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be > 0, got {value}")

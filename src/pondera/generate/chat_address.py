@@ -1,0 +1,44 @@
+"""Where requests may go, and with which key."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from urllib.parse import urlsplit
+
+from pondera.errors import ConfigError
+
+
+def read_key(api_key_env: str) -> str:
+    """The key in this environment variable; "" for none."""
+    return os.environ.get(api_key_env, "").strip() if api_key_env else ""
+
+
+def check_address(base_url: str, *, has_key: bool) -> None:
+    """Refuse what is no address of a service, holds a secret, or would give one away.
+
+    Raises:
+        ConfigError: the message shows no secret.
+    """
+    try:
+        parts = urlsplit(base_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"base_url is no address ({error}); give one such as http://127.0.0.1:8000/v1") from None
+    if parts.username or parts.password:  # not shown: it is a secret
+        raise ConfigError("base_url contains a user name or password; keys come from the environment (api_key_env)")
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise ConfigError(f"base_url must be like http://127.0.0.1:8000/v1, got {base_url!r}")
+    if has_key and parts.scheme == "http" and not _is_private(host):
+        raise ConfigError(
+            f"base_url {base_url!r} would send the API key unencrypted over the network; use https, or no key: "
+            "api_key_env = ''"
+        )
+
+
+def _is_private(host: str) -> bool:
+    """Loopback and private addresses; a name other than localhost may lead anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,125 @@
+"""From asynchronous requests to a plain iterator: the event loop runs in a thread of its own.
+
+So requests go on while whoever iterates works on a reply. Memory stays bounded by tickets: one is taken before a
+request is fetched, and returned when its outcome has been handed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+from pondera.errors import TeacherError
+from pondera.generate.chat_reply import ChatReply, ChatRequest, RequestFailed, ServiceRefused
+
+if TYPE_CHECKING:
+    from pondera.generate.chat import ChatClient
+
+Outcome: TypeAlias = ChatReply | RequestFailed
+
+
+def stream(client: ChatClient, requests: Iterable[ChatRequest]) -> Iterator[tuple[ChatRequest, Outcome]]:
+    """See `ChatClient.replies`."""
+    work = _Work(client, iter(requests))
+    thread = threading.Thread(target=work.run, name="chat requests", daemon=True)
+    thread.start()
+    try:
+        while (item := work.outcomes.get()) is not None:
+            work.give_back()
+            yield item
+    finally:
+        work.stop()
+        thread.join()
+    if work.error is not None:
+        raise work.error
+
+
+class _Work:
+    """What the two threads share. `outcomes` ends with None."""
+
+    def __init__(self, client: ChatClient, requests: Iterator[ChatRequest]) -> None:
+        self.outcomes: queue.SimpleQueue[tuple[ChatRequest, Outcome] | None] = queue.SimpleQueue()
+        self.error: BaseException | None = None
+        self._client, self._requests = client, requests
+        self._loop = asyncio.new_event_loop()
+        self._tickets = asyncio.Semaphore(2 * client.concurrency)
+        self._fetching = asyncio.Lock()
+        self._main = self._loop.create_task(self._run_all())
+        self._num_failed_in_row = 0
+
+    def run(self) -> None:
+        """The thread: all requests, then the end mark, whatever happens."""
+        try:
+            self._loop.run_until_complete(self._main)
+        except asyncio.CancelledError:
+            pass  # the consumer left
+        except BaseException as error:  # handed to the consumer, who raises it
+            self.error = error
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+            self.outcomes.put(None)
+
+    def give_back(self) -> None:
+        """Return a ticket, from the consumer's thread."""
+        self._call(self._tickets.release)
+
+    def stop(self) -> None:
+        """Cancel what is under way; without effect at the end."""
+        self._call(self._main.cancel)
+
+    def _call(self, function: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            self._loop.call_soon_threadsafe(function)
+
+    async def _run_all(self) -> None:
+        async with self._client, asyncio.TaskGroup() as workers:
+            for _ in range(self._client.concurrency):
+                workers.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        """One request after the other, until there is none left or the work has to end."""
+        while self.error is None:
+            await self._tickets.acquire()
+            request = await self._fetch()
+            if request is None:
+                return
+            try:
+                outcome: Outcome = await self._client.complete(
+                    request.messages,
+                    temperature=request.temperature,
+                    max_tokens=request.max_tokens,
+                    seed=request.seed,
+                )
+            except RequestFailed as failure:
+                outcome = failure
+            except TeacherError as error:  # refused, or a limit: the others finish what is under way
+                self.error = self.error or error
+                return
+            self._count(outcome)
+            self.outcomes.put((request, outcome))
+
+    async def _fetch(self) -> ChatRequest | None:
+        """The next request; made in a thread, because it may read and encode images."""
+        async with self._fetching:
+            if self.error is not None:
+                return None
+            try:
+                return await asyncio.to_thread(next, self._requests, None)
+            except Exception as error:  # such as an image that cannot be read: raised when the others are finished
+                self.error = error
+                return None
+
+    def _count(self, outcome: Outcome) -> None:
+        if isinstance(outcome, ChatReply):
+            self._num_failed_in_row = 0
+            return
+        self._num_failed_in_row += 1
+        if self._num_failed_in_row >= self._client.max_failures:
+            self.error = self.error or ServiceRefused(
+                f"{self._num_failed_in_row} requests failed in a row, the last: {outcome}"
+            )
