@@ -125,8 +125,12 @@ def test_default_filters_read_the_score_on_the_scale_of_the_answer():
     candidates = [Candidate(SAMPLE, k, text, hundred.parse(text)) for k, text in enumerate(texts)]
     assert names_of_drops(candidates[:1], *default_filters(hundred)) == []
     assert names_of_drops(candidates[1:], *default_filters(hundred)) == ["contradiction"]
-    json_form = AnswerFormat(Json({"score": NumberField(0, 100)}))
-    assert "contradiction" not in [item.name for item in default_filters(json_form)]
+
+
+def test_the_fields_of_a_json_answer_have_no_common_scale_to_contradict():
+    form = AnswerFormat(Json({"depth": NumberField(0, 100)}))
+    text = '<think>edges are crisp, sharpness is good and noise is good, too</think><answer>{"depth": 5}</answer>'
+    assert names_of_drops([Candidate(SAMPLE, 0, text, form.parse(text))], *default_filters(form)) == []
 
 
 def test_near_copies_for_one_sample_are_dropped_and_other_samples_do_not_count():
