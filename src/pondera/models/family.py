@@ -1,11 +1,15 @@
 """The seam between Pondera and a vision-language model: prompts in, tensors out.
 
 Everything above works on `EncodedPrompt`s: token ids with the image placeholders already expanded, and the tensors of
-the images, concatenated along their first dimension over a batch. Stock families differ in their processors only.
+the images, joined over a batch. Stock families differ in their processors, in the positions of image tokens (mRoPE) and
+in who sees whom (sliding windows, image tokens that look both ways); all three are read from the model itself.
+
+Shape letters: A position axes (1, or 3 with mRoPE), R rows, T tokens.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,11 +26,16 @@ class EncodedPrompt:
 
     Args:
         ids: token ids, image placeholders expanded.
-        media: image tensors by the name of the forward argument; dimension 0 counts images or patches.
+        media: image tensors by the name of the forward argument; dimension 0 counts images or patches, but for
+            Idefics-type models, where it is 1 and dimension 1 counts images.
     """
 
     ids: tuple[int, ...]
     media: Mapping[str, torch.Tensor]
+
+
+# One value a token, and the same as "is this token an image's": made anew for whole rows instead of stored.
+_TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 
 
 class Family:
@@ -79,7 +88,8 @@ class Family:
         options = {} if jitter_seed is None else {"jitter_seed": jitter_seed}
         encoded = self.processor(text=[self.prompt_text(text, len(images))], images=list(images), **options)
         ids = tuple(int(token) for token in encoded.pop("input_ids")[0])
-        encoded.pop("attention_mask", None)
+        for name in ("attention_mask", *_TOKEN_TYPES):
+            encoded.pop(name, None)
         if images and self.image_token_id not in ids:
             raise ModelError(f"{type(self.processor).__name__} made no image tokens; the model would not see the image")
         return EncodedPrompt(ids, {name: torch.as_tensor(value) for name, value in encoded.items()})
@@ -95,10 +105,59 @@ class Family:
     def media_batch(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
         """The image tensors of several prompts, on the model's device."""
         names = {name for prompt in prompts for name in prompt.media}
+        # Idefics-type processors put the images of one prompt side by side in dimension 1 and fill up with black ones;
+        # all images in one row are the same to the model, and nothing is filled up.
+        dim = 1 if "pixel_attention_mask" in names and "spatial_shapes" not in names else 0
         return {
-            name: torch.cat([prompt.media[name] for prompt in prompts if name in prompt.media]).to(self.device)
+            name: _joined([prompt.media[name] for prompt in prompts if name in prompt.media], dim).to(self.device)
             for name in sorted(names)
         }
+
+    def positions(self, prompt: EncodedPrompt) -> torch.Tensor:
+        """Position of each token of a prompt, [A, T]; the first token behind it has the position max + 1.
+
+        With mRoPE (Qwen-VL, GLM-V) an image token has a time, a row and a column, and the text behind an image goes on
+        from the largest of them, so positions are not a count of tokens.
+        """
+        rope_index = next((m.get_rope_index for m in self.model.modules() if hasattr(m, "get_rope_index")), None)
+        if rope_index is None:
+            return torch.arange(len(prompt.ids))[None]
+        ids_RT = torch.tensor([prompt.ids])
+        names = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
+        grids = {name: prompt.media[name].cpu() for name in names if name in prompt.media}
+        position_ART, _ = rope_index(input_ids=ids_RT, mm_token_type_ids=self._token_type(ids_RT), **grids)
+        return position_ART[:, 0]
+
+    def token_types(self, ids_RT: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the forward pass wants to know about each token beside its id; empty for most families."""
+        return {name: self._token_type(ids_RT) for name in _TOKEN_TYPES if name in self._forward_arguments()}
+
+    def _token_type(self, ids_RT: torch.Tensor) -> torch.Tensor:
+        """0 text, 1 image, 2 video."""
+        type_RT = (ids_RT == self.image_token_id).int()
+        video_token_id = getattr(self.model.config, "video_token_id", None)
+        return type_RT if video_token_id is None else type_RT + 2 * (ids_RT == video_token_id).int()
+
+    def _forward_arguments(self) -> frozenset[str]:
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model  # PEFT
+        return frozenset(inspect.signature(model.forward).parameters)
+
+    def packing_obstacle(self, longest: int) -> str | None:
+        """Why this model cannot read packed rows; None when it can.
+
+        Args:
+            longest: tokens of the longest prefix with one branch.
+        """
+        config = self.model.config.get_text_config()
+        arguments = self._forward_arguments()
+        attention = config._attn_implementation
+        if attention not in ("sdpa", "eager"):
+            return f"{attention} takes no additive mask; load the model with attn_implementation='sdpa'"
+        if "logits_to_keep" not in arguments:
+            return "its forward pass takes no logits_to_keep"
+        if "token_type_ids" in arguments or getattr(config, "use_bidirectional_attention", None):
+            return "its image tokens attend to one another in both directions"
+        return _layer_obstacle(config, longest)
 
     def freeze_vision(self) -> bool:
         """Stop training the vision tower.
@@ -129,3 +188,28 @@ class Family:
         """Weights (safetensors) and processor."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+
+def _layer_obstacle(config: Any, longest: int) -> str | None:
+    """Layers that see less than all earlier tokens, unless their window holds the longest sequence."""
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"]) - {"full_attention"}
+    window = getattr(config, "sliding_window", None)
+    # Families without `layer_types` slide in all layers as soon as they have a window.
+    if "sliding_attention" in kinds or (window and not getattr(config, "layer_types", None)):
+        kinds.discard("sliding_attention")
+        if window is not None and longest > window:
+            return f"its sliding window of {window} tokens is shorter than a sequence of {longest}"
+    return f"it has layers of the kind {', '.join(sorted(kinds))}" if kinds else None
+
+
+def _joined(tensors: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
+    """Join along one dimension; the others are filled up with zeros to the largest (images of different sizes)."""
+    shapes = [[*t.shape[:dim], 0, *t.shape[dim + 1 :]] for t in tensors]
+    size = [max(sizes) for sizes in zip(*shapes, strict=True)]
+    padded = []
+    for tensor in tensors:
+        missing = [0 if d == dim else size[d] - tensor.shape[d] for d in range(tensor.ndim)]
+        # `pad` counts dimensions from the last one.
+        amounts = [amount for d in reversed(range(tensor.ndim)) for amount in (0, missing[d])]
+        padded.append(torch.nn.functional.pad(tensor, amounts) if any(missing) else tensor)
+    return torch.cat(padded, dim=dim)

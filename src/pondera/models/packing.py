@@ -4,11 +4,15 @@
 the prompt and the branches are its completions; in the cold start the prefix ends with the image, and each branch is
 a question with its answer. The image is encoded once either way.
 
-Shape letters: R rows (one group each), T columns, M scored tokens.
+A model that cannot read such rows gets padded ones, one a branch: the same results at a higher price.
+
+Shape letters: A position axes (1, or 3 with mRoPE), R rows (one group each), T columns, M scored tokens.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,15 +46,16 @@ class PackedBatch:
 
     Args:
         input_ids: [R, T].
-        position_ids: [R, T], restarting behind the prefix for every branch.
-        mask: additive [R, 1, T, T] in the model's dtype: 0 visible, lowest value hidden.
+        position_ids: [R, T], restarting behind the prefix for every branch; [3, R, T] with mRoPE.
+        mask: additive [R, 1, T, T] in the model's dtype: 0 visible, lowest value hidden. In padded rows [R, T], 1 for
+            a token, and the model adds its own rules.
         columns: [C] columns whose logits are needed.
         row_M: row of each scored token.
         source_M: index into `columns` of the logits that predict it.
         target_M: the token itself.
         weight_M: its weight.
         branch_M: number of its branch, counted over the batch.
-        media: image tensors.
+        media: image tensors, and token types where the family has them.
     """
 
     input_ids: torch.Tensor
@@ -70,34 +75,40 @@ def pack(
 ) -> PackedBatch:
     """Pack groups of branches, one row a group. Prefixes end at the same column.
 
+    Where the family cannot read packed rows, every branch gets a padded row of its own, and a warning says why.
+
     Args:
-        family: for padding, device and dtype.
+        family: for padding, positions, device and dtype.
         groups: prefix and branches of each row.
         dtype: of the mask; the model's own by default.
 
     Raises:
         ValueError: a branch is empty, or has not one weight a token.
     """
-    device = family.device
+    obstacle = family.packing_obstacle(longest_sequence(groups))
+    if obstacle is not None:
+        _say_padded(type(family.model).__name__, obstacle)
+        groups = [(prefix, [branch]) for prefix, branches in groups for branch in branches]
     prefix_length = max(len(prefix.ids) for prefix, _ in groups)
     total = prefix_length + max(sum(len(b.ids) for b in branches) for _, branches in groups)
+    prefix_positions = [family.positions(prefix) for prefix, _ in groups]
     input_ids = torch.full((len(groups), total), family.pad_id, dtype=torch.long)
-    position_ids = torch.zeros((len(groups), total), dtype=torch.long)
+    position_ids = torch.zeros((len(prefix_positions[0]), len(groups), total), dtype=torch.long)
     segment = torch.full((len(groups), total), -1, dtype=torch.long)  # -1 padding, 0 prefix, 1.. branches
     row, source, target, weight, branch_index = [], [], [], [], []
     num_branches = 0
     for r, (prefix, branches) in enumerate(groups):
         start = prefix_length - len(prefix.ids)
         input_ids[r, start:prefix_length] = torch.tensor(prefix.ids)
-        position_ids[r, start:prefix_length] = torch.arange(len(prefix.ids))
+        position_ids[:, r, start:prefix_length] = prefix_positions[r]
         segment[r, start:prefix_length] = 0
-        column = prefix_length
+        column, first_position = prefix_length, int(prefix_positions[r].max()) + 1
         for b, branch in enumerate(branches, start=1):
             length = len(branch.ids)
             if not length or len(branch.weights) != length:
                 raise ValueError(f"a branch needs tokens and one weight each, got {length} and {len(branch.weights)}")
             input_ids[r, column : column + length] = torch.tensor(branch.ids)
-            position_ids[r, column : column + length] = len(prefix.ids) + torch.arange(length)
+            position_ids[:, r, column : column + length] = first_position + torch.arange(length)
             segment[r, column : column + length] = b
             for i, (token, w) in enumerate(zip(branch.ids, branch.weights, strict=True)):
                 if w != 0:
@@ -111,17 +122,35 @@ def pack(
             num_branches += 1
     columns = sorted(set(source))
     place = {column: i for i, column in enumerate(columns)}
+    mask = _additive_mask(segment, dtype or family.model.dtype) if obstacle is None else (segment >= 0).long()
+    device = family.device
     return PackedBatch(
         input_ids=input_ids.to(device),
-        position_ids=position_ids.to(device),
-        mask=_additive_mask(segment, dtype or family.model.dtype).to(device),
+        position_ids=(position_ids[0] if len(position_ids) == 1 else position_ids).to(device),
+        mask=mask.to(device),
         columns=torch.tensor(columns, device=device),
         row_M=torch.tensor(row, device=device),
         source_M=torch.tensor([place[c] for c in source], device=device),
         target_M=torch.tensor(target, device=device),
         weight_M=torch.tensor(weight, dtype=torch.float32, device=device),
         branch_M=torch.tensor(branch_index, device=device),
-        media=family.media_batch([prefix for prefix, _ in groups]),
+        media={**family.media_batch([prefix for prefix, _ in groups]), **family.token_types(input_ids.to(device))},
+    )
+
+
+def longest_sequence(groups: Sequence[tuple[EncodedPrompt, Sequence[Branch]]]) -> int:
+    """Tokens of the longest prefix with one of its branches."""
+    return max(len(prefix.ids) + max(len(branch.ids) for branch in branches) for prefix, branches in groups)
+
+
+@functools.cache
+def _say_padded(model: str, obstacle: str) -> None:
+    """Once for each reason, not once a step."""
+    logging.getLogger("pondera").warning(
+        "%s cannot train on packed groups: %s. Every completion gets a padded row with its own copy of the prompt and "
+        "the image: the results are the same, the update takes several times as long",
+        model,
+        obstacle,
     )
 
 

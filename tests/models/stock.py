@@ -1,0 +1,145 @@
+"""Tiny random models of stock families, built from configurations, and prompts for them made by hand.
+
+No processor is needed: ids and image tensors are laid out here as the families' own processors lay them out.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+from transformers import (
+    AutoModelForImageTextToText,
+    CLIPVisionConfig,
+    Gemma3Config,
+    Idefics3Config,
+    LlamaConfig,
+    LlavaConfig,
+    MistralConfig,
+    PretrainedConfig,
+    Qwen2_5_VLConfig,
+    SiglipVisionConfig,
+)
+
+from pondera.models import EncodedPrompt, Family
+
+PAD, END, IMAGE, START, STOP = 0, 1, 2, 3, 4  # START and STOP stand around the images of a Qwen prompt
+TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+TEXT |= {"num_key_value_heads": 2, "vocab_size": 40, "max_position_embeddings": 512}
+TEXT |= {"pad_token_id": PAD, "bos_token_id": None, "eos_token_id": END, "tie_word_embeddings": False}
+
+
+def stock_family(config: PretrainedConfig, *, attention: str = "sdpa", seed: int = 0) -> Family:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForImageTextToText.from_config(config, attn_implementation=attention)
+    # Default initialisation is so small that all predictions are alike and nothing could be seen to differ.
+    for parameter in model.parameters():
+        if parameter.ndim == 2:
+            parameter.data *= 4
+    model.generation_config.eos_token_id = END
+    return Family(model.eval(), SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=PAD, eos_token_id=END)))
+
+
+def qwen_config() -> PretrainedConfig:
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 4, "out_hidden_size": 32}
+    return Qwen2_5_VLConfig(
+        text_config=TEXT | {"rope_parameters": rope},
+        vision_config=vision | {"patch_size": 4, "window_size": 16, "fullatt_block_indexes": [1]},
+        image_token_id=IMAGE,
+        video_token_id=39,
+        vision_start_token_id=START,
+        vision_end_token_id=STOP,
+    )
+
+
+def idefics_config() -> PretrainedConfig:
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    return Idefics3Config(
+        text_config=LlamaConfig(**TEXT),
+        vision_config=vision | {"image_size": 16, "patch_size": 4},
+        image_token_id=IMAGE,
+        scale_factor=2,
+        pad_token_id=PAD,
+    )
+
+
+def llava_config(text: PretrainedConfig | None = None) -> PretrainedConfig:
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
+    return LlavaConfig(
+        text_config=text or LlamaConfig(**TEXT),
+        vision_config=CLIPVisionConfig(**vision, image_size=12, patch_size=4, projection_dim=32),
+        image_token_id=IMAGE,
+        image_seq_length=9,
+    )
+
+
+def sliding_llava_config(window: int) -> PretrainedConfig:
+    return llava_config(MistralConfig(**TEXT, sliding_window=window))
+
+
+def gemma_config() -> PretrainedConfig:
+    text = TEXT | {"head_dim": 8, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    return Gemma3Config(
+        text_config=text,
+        vision_config=SiglipVisionConfig(**vision, image_size=16, patch_size=4),
+        image_token_id=IMAGE,
+        boi_token_index=START,
+        eoi_token_index=STOP,
+        mm_tokens_per_image=4,
+    )
+
+
+def _words(count: int, generator: torch.Generator) -> list[int]:
+    return torch.randint(5, 39, (count,), generator=generator).tolist()
+
+
+def qwen_prompt(sizes: list[tuple[int, int]], num_words: int, seed: int) -> EncodedPrompt:
+    """Images of the given sizes in image tokens, each 2 x 2 patches."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = _words(2, generator)
+    for rows, columns in sizes:
+        ids += [START, *[IMAGE] * (rows * columns), STOP]
+    grid = torch.tensor([[1, 2 * rows, 2 * columns] for rows, columns in sizes])
+    pixels = torch.randn(int(grid.prod(1).sum()), 3 * 2 * 4 * 4, generator=generator)
+    return EncodedPrompt((*ids, *_words(num_words, generator)), {"pixel_values": pixels, "image_grid_thw": grid})
+
+
+def square_prompt(num_images: int, num_words: int, seed: int, *, px: int, tokens: int, idefics: bool) -> EncodedPrompt:
+    generator = torch.Generator().manual_seed(seed)
+    ids = _words(2, generator)
+    for _ in range(num_images):
+        ids += [START, *[IMAGE] * tokens, STOP]
+    pixels = torch.randn(num_images, 3, px, px, generator=generator)
+    media = {"pixel_values": pixels}
+    if idefics:
+        mask = torch.ones(1, num_images, px, px, dtype=torch.long)
+        mask[:, 0, px // 2 :] = 0  # the first image is half as high as the others
+        media = {"pixel_values": pixels[None] * mask[:, :, None], "pixel_attention_mask": mask}
+    return EncodedPrompt((*ids, *_words(num_words, generator)), media)
+
+
+def qwen() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
+    sizes = [[(2, 3)], [(3, 2), (2, 2)], [(1, 2), (2, 2), (4, 1)]]
+    return qwen_config(), [qwen_prompt(s, 3 + i, seed=i) for i, s in enumerate(sizes)]
+
+
+def idefics() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
+    return idefics_config(), [square_prompt(n, 2 + n, n, px=16, tokens=4, idefics=True) for n in (2, 1, 3)]
+
+
+def llava() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
+    return llava_config(), [square_prompt(n, 2 + n, n, px=12, tokens=9, idefics=False) for n in (2, 1, 3)]
+
+
+def gemma() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
+    return gemma_config(), [square_prompt(n, 2 + n, n, px=16, tokens=4, idefics=False) for n in (2, 1)]
+
+
+def random_branches(num_groups: int, group_size: int, seed: int = 0) -> list[list[list[int]]]:
+    """Completions of different lengths, one to nine tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 10, (num_groups, group_size), generator=generator).tolist()
+    return [[_words(length, generator) for length in row] for row in lengths]
