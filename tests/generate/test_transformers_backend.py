@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.models.tiny import noise_image, tiny_family
 
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend, choose_tokens
 from pondera.models.packing import Branch, pack, packed_logps
+from tests.models.tiny import noise_image, tiny_family
 
 
 @pytest.fixture(scope="module")
