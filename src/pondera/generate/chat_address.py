@@ -23,11 +23,12 @@ def check_address(base_url: str, *, has_key: bool) -> None:
     try:
         parts = urlsplit(base_url)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError(f"base_url is no address ({error}); give one such as http://127.0.0.1:8000/v1") from None
-    if parts.username or parts.password:  # not shown: it is a secret
-        raise ConfigError("base_url contains a user name or password; keys come from the environment (api_key_env)")
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+    except ValueError:
+        raise ConfigError("base_url is no address; give one such as http://127.0.0.1:8000/v1") from None
+    # What stands in these places may be a secret, so it is not repeated.
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError("base_url must hold no user, password or query; keys come from the environment (api_key_env)")
+    if parts.scheme not in ("http", "https") or not host:
         raise ConfigError(f"base_url must be like http://127.0.0.1:8000/v1, got {base_url!r}")
     if has_key and parts.scheme == "http" and not _is_private(host):
         raise ConfigError(
