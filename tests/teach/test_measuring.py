@@ -16,7 +16,7 @@ from pondera.core.records import Distortion
 from pondera.data.distortions import DISTORTIONS, distort
 from pondera.errors import MediaError, TeacherError
 from pondera.teach import MeasuringTeacher, wording
-from pondera.teach.base import digest_media
+from pondera.teach.base import digest_sample
 from pondera.teach.defects import ASPECT_OF, DISTORTIONS_OF, aspect_severities, grade, score, severities
 from pondera.teach.measures import measure
 from pondera.teach.measuring import completion
@@ -165,7 +165,7 @@ def test_a_missing_file_and_a_video_are_refused_by_name(make_samples):
     with pytest.raises(MediaError, match=r"gone\.png"):
         next(MeasuringTeacher().respond([gone], 1, 0))
     with pytest.raises(MediaError, match=r"gone\.png.*'s0'"):
-        digest_media(gone)
+        digest_sample(gone)
 
 
 def test_assess_scores_what_it_can_and_says_what_it_cannot(make_samples, tmp_path):

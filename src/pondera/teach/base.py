@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pondera.core.records import Sample
-from pondera.errors import MediaError
+from pondera.errors import MediaError, TeacherError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,27 @@ class TeacherResponse:
         return {**asdict(self), "usage": dict(self.usage)}
 
 
+class Unanswered(TeacherError):  # noqa: N818 - it says what is the case
+    """Some completions could not be had; all others were yielded.
+
+    Args:
+        reasons: why, by (sample id, k); at least one.
+    """
+
+    def __init__(self, reasons: Mapping[tuple[str, int], str]) -> None:
+        (sample, k), why = next(iter(reasons.items()))
+        others = f", and {len(reasons) - 1} more are missing" if len(reasons) > 1 else ""
+        super().__init__(f"no completion {k} for sample {sample!r}: {why}{others}; run again to ask once more")
+        self.reasons = dict(reasons)
+
+
 class Teacher(Protocol):
-    """Anything that explains samples. Labels are not its business: it must not read `mos`, `targets` or `votes`."""
+    """Anything that explains samples.
+
+    It must not read `mos`, `targets` or `votes`, unless it has an attribute `sees_labels` that is True: then responses
+    are recorded for this label. One that has to pay for requests may have an attribute `on_request`: distillation sets
+    it to a function of (sample id, k) that the teacher calls before a request goes out.
+    """
 
     @property
     def name(self) -> str:
@@ -51,7 +70,7 @@ class Teacher(Protocol):
         ...
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
-        """Completions `first` to `first + num - 1` of every sample, in order of the samples, then of k.
+        """Completions `first` to `first + num - 1` of every sample, in any order.
 
         Args:
             samples: media paths as `read_manifest` gives them.
@@ -60,19 +79,22 @@ class Teacher(Protocol):
             first: index of the first completion, for runs that go on.
 
         Raises:
+            Unanswered: at the end, when some completions could not be had.
             TeacherError: the teacher did not deliver; what was yielded so far counts.
             MediaError: a file cannot be read.
         """
         ...
 
 
-def digest_media(sample: Sample) -> str:
-    """Hash of all that a teacher may look at: the bytes and roles of the media, and the text.
+def digest_sample(sample: Sample, *, with_label: bool = False) -> str:
+    """Hash of all that a teacher may look at: the bytes and roles of the media, the text, and the label if it is told.
 
     Raises:
         MediaError: a file is missing.
     """
-    digest = hashlib.sha256(repr((sample.kind, sample.task, sample.text)).encode())
+    told = (sample.kind, sample.task, sample.text)
+    label = (sample.mos, sample.scale and (sample.scale.low, sample.scale.high)) if with_label else ()
+    digest = hashlib.sha256(repr(told + label).encode())
     for media in sample.media:
         try:
             content = hashlib.sha256(Path(media.path).read_bytes()).hexdigest()

@@ -22,8 +22,9 @@ from typing import IO, Any
 
 from pondera import prompts
 from pondera.core.records import Sample
-from pondera.errors import TeacherError
+from pondera.errors import ConfigError, TeacherError
 from pondera.teach.base import TeacherResponse
+from pondera.teach.question import question, tells_label
 
 _SHOWN = 200  # characters of a bad line in an error
 
@@ -33,13 +34,13 @@ class CommandTeacher:
 
     Args:
         command: program and arguments; run without a shell.
-        prompt: name of the prompt whose text is sent; wording k is used for completion k.
+        prompt: name of the prompt whose text is sent; wording k is used for completion k. It must not tell the label.
         timeout_s: longest wait for one answer, > 0.
         version: anything that the command line does not show but the answers depend on, such as a model's revision.
 
     Raises:
         ValueError: the command is empty or the time-out not positive.
-        ConfigError: there is no such prompt.
+        ConfigError: there is no such prompt, or it tells the label.
     """
 
     name = "command"
@@ -51,6 +52,10 @@ class CommandTeacher:
             raise ValueError(f"need a command and timeout_s > 0, got {list(command)} and {timeout_s}")
         self.command = list(command)
         self.prompt = prompts.get(prompt)
+        if tells_label(self.prompt):
+            raise ConfigError(
+                f"prompt {prompt!r} tells the label, which a program is never sent; choose another prompt"
+            )
         self.timeout_s = timeout_s
         self.version = version
 
@@ -85,7 +90,7 @@ class CommandTeacher:
             "kind": sample.kind,
             "media": [{"path": str(Path(media.path).resolve()), "role": media.role} for media in sample.media],
             "text": sample.text,
-            "prompt": self.prompt.render(k),
+            "prompt": question(self.prompt, sample, k),
         }
 
 

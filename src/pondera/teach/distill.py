@@ -1,7 +1,7 @@
 """Distillation: from samples and a teacher to a manifest with rationales, without paying twice for anything.
 
-Responses are recorded first (`pondera.teach.log`), then parsed, filtered and chosen from; only the recording costs. A
-run that was killed goes on where it stopped; other filters, n or choice start from the same responses.
+Responses are recorded first (`pondera.teach.recording`), then parsed, filtered and chosen from; only the recording
+costs. A run that was killed goes on where it stopped; other filters, n or choice start from the same responses.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from pondera.core.aspects import read_grades
 from pondera.core.records import LabelScale, Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import TeacherError
-from pondera.teach.base import Teacher, TeacherResponse, digest_media
+from pondera.teach.base import Teacher, TeacherResponse, Unanswered
 from pondera.teach.filters import Candidate, Filter, default_filters, format_filter, run_filters
-from pondera.teach.log import appending, read_log, response_key
+from pondera.teach.log import RequestJournal, read_log
+from pondera.teach.recording import journal_of, record, response_keys
 
 _EXAMPLES = 3  # dropped completions shown per filter
 
@@ -36,11 +37,13 @@ class Distillation:
         manifest: the samples that have a rationale now, in their order.
         num_samples: samples asked about.
         num_responses: responses they have, recorded before or now.
-        num_new: responses asked for in this run.
+        num_new: responses that came in this run.
+        num_missing: responses that could not be had; their samples do without.
         num_kept: samples with a rationale.
         dropped: completions dropped, by filter; all filters are listed.
         reasons: what each filter drops, for people.
         examples: a few dropped completions by filter: {sample, k, wrong, completion}.
+        missing: why the first few of them are missing, by "sample/k".
         usage: totals over the responses of this run and those before it.
         teacher: fingerprint.
     """
@@ -49,10 +52,12 @@ class Distillation:
     num_samples: int
     num_responses: int
     num_new: int
+    num_missing: int
     num_kept: int
     dropped: Mapping[str, int]
     reasons: Mapping[str, str]
     examples: Mapping[str, list[dict[str, Any]]] = field(repr=False)
+    missing: Mapping[str, str]
     usage: Mapping[str, float]
     teacher: str
 
@@ -78,6 +83,7 @@ def distill(
     seed: int = 0,
     replace_score: bool = False,
     answer_format: AnswerFormat | None = None,
+    allow_missing: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Distillation:
     """Ask a teacher about samples and keep the best verified completion of each.
@@ -94,12 +100,14 @@ def distill(
         seed: of the run.
         replace_score: put the label, on the scale of the answer, in place of the teacher's score, after filtering.
         answer_format: the form that completions must have; default one number 1 to 5 behind a thought.
+        allow_missing: finish without the responses that could not be had; a later run asks for them again.
         on_progress: called with (responses recorded, responses wanted).
 
     Returns:
         Counts, reasons and the manifest's path; also stored beside the log for `status`.
 
     Raises:
+        Unanswered: some responses could not be had; all others are recorded.
         TeacherError: the teacher did not deliver, ids repeat, or a label is missing that should replace a score.
         MediaError: a file cannot be read.
         ValueError: num is below 1.
@@ -110,15 +118,17 @@ def distill(
     filters = _complete(default_filters(answer_format) if filters is None else filters)
     _check(samples, replace_score, answer_format)
     places = _places(out)
-    keys = _keys(samples, teacher.fingerprint, num, seed)
+    keys = response_keys(samples, teacher, num, seed)
     wanted = list(keys.values())
     _save(places.state, {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted})
-    responses, num_new = _record(samples, teacher, places.log, keys, seed, on_progress)
+    recorded = record(samples, teacher, places.log, keys, seed, on_progress)
+    if recorded.missing and not allow_missing:
+        raise Unanswered(recorded.missing)
+    responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
     by_id = {sample.id: sample for sample in samples}
     candidates = [
-        Candidate(by_id[name], k, text, answer_format.parse(text))
-        for (name, k), key in keys.items()
-        for text in (responses[key].completion,)
+        Candidate(by_id[name], k, response.completion, answer_format.parse(response.completion))
+        for (name, k), response in responses.items()
     ]
     kept, dropped = run_filters(candidates, filters)
     scale = _scale(answer_format)
@@ -128,13 +138,15 @@ def distill(
     done = Distillation(
         manifest=places.manifest,
         num_samples=len(samples),
-        num_responses=len(wanted),
-        num_new=num_new,
+        num_responses=len(responses),
+        num_new=recorded.num_new,
+        num_missing=len(recorded.missing),
         num_kept=len(chosen),
         dropped=_counts(filters, dropped),
         reasons={item.name: item.reason for item in filters},
         examples=_examples(dropped),
-        usage=_usage([responses[key] for key in wanted]),
+        missing={f"{name}/{k}": why for (name, k), why in islice(recorded.missing.items(), _EXAMPLES)},
+        usage=_usage(responses.values()),
         teacher=teacher.fingerprint,
     )
     _save(places.state, {**done.to_dict(), "state": "done", "wanted": wanted})
@@ -142,8 +154,9 @@ def distill(
 
 
 def status(out: str | Path) -> dict[str, Any]:
-    """How far a distillation is: `state` (asking or done), `wanted` and `recorded` responses, usage, and when done
-    all of `Distillation`.
+    """How far a distillation is: `state` (asking or done), `wanted` and `recorded` responses, `requests` sent for them
+    and how many of these were `repeated` because a kill or a failure lost the first, usage, and when done all of
+    `Distillation`. Teachers that cost nothing send no requests.
 
     Args:
         out: as given to `distill`.
@@ -157,9 +170,12 @@ def status(out: str | Path) -> dict[str, Any]:
             f"{out}: no distillation was started there; start one with: pondera distill MANIFEST --out ..."
         )
     state = json.loads(places.state.read_text(encoding="utf-8"))
+    wanted = set(state["wanted"])
     log = read_log(places.log)
     recorded = [log[key] for key in state["wanted"] if key in log]
-    return {**state, "wanted": len(state["wanted"]), "recorded": len(recorded), "usage": _usage(recorded)}
+    requests, repeated = RequestJournal(journal_of(places.log)).count(wanted)
+    counts = {"wanted": len(wanted), "recorded": len(recorded), "requests": requests, "repeated": repeated}
+    return {**state, **counts, "usage": _usage(recorded)}
 
 
 def best_of(candidates: Sequence[Candidate], scale: LabelScale | None) -> Candidate:
@@ -209,69 +225,6 @@ def _places(out: str | Path) -> _Places:
     return _Places(out / "rationales.jsonl", out / "responses.jsonl", out / "state.json")
 
 
-def _keys(samples: Sequence[Sample], teacher: str, num: int, seed: int) -> dict[tuple[str, int], str]:
-    """Address of every wanted response, in the order of the samples, then of k."""
-    keys = {}
-    for sample in samples:
-        media = digest_media(sample)
-        for k in range(num):
-            keys[sample.id, k] = response_key(sample.id, media, teacher, k, seed)
-    return keys
-
-
-def _record(
-    samples: Sequence[Sample],
-    teacher: Teacher,
-    log: Path,
-    keys: Mapping[tuple[str, int], str],
-    seed: int,
-    on_progress: Callable[[int, int], None] | None,
-) -> tuple[dict[str, TeacherResponse], int]:
-    """Ask for what the log lacks, and write it there; all responses by key, and how many are new."""
-    found = read_log(log)
-    num_wanted, num_before = len(keys), sum(key in found for key in keys.values())
-    num_new = 0
-    with appending(log) as writer:
-        for part, first, num in _missing(samples, keys, found):
-            for response in teacher.respond(part, num, seed, first=first):
-                key = keys.get((response.sample, response.k))
-                if key is None or response.teacher != teacher.fingerprint:
-                    raise TeacherError(
-                        f"teacher {teacher.name} answered for sample {response.sample!r}, k = {response.k}, as "
-                        f"{response.teacher}: not what it was asked for"
-                    )
-                if key not in found:
-                    writer.add(key, response)
-                    found[key] = response
-                    num_new += 1
-                if on_progress is not None:
-                    on_progress(num_before + num_new, num_wanted)
-    for (name, k), key in keys.items():
-        if key not in found:
-            raise TeacherError(f"teacher {teacher.name} gave no completion {k} for sample {name!r}; run again to go on")
-    return found, num_new
-
-
-def _missing(
-    samples: Sequence[Sample], keys: Mapping[tuple[str, int], str], found: Mapping[str, TeacherResponse]
-) -> Iterator[tuple[list[Sample], int, int]]:
-    """What to ask for: (samples, first k, number of completions), each sample's gaps from its first to its last."""
-    runs: dict[tuple[int, int], list[Sample]] = {}
-    num = len(keys) // max(len(samples), 1)
-    for sample in samples:
-        gaps = [k for k in range(num) if keys[sample.id, k] not in found]
-        for first, last in _runs(gaps):
-            runs.setdefault((first, last - first + 1), []).append(sample)
-    yield from ((part, first, count) for (first, count), part in runs.items())
-
-
-def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Stretches of consecutive numbers, as (first, last)."""
-    for _, stretch in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
-        members = [number for _, number in stretch]
-        yield members[0], members[-1]
-
-
 def _explained(candidate: Candidate, scale: LabelScale | None) -> Sample:
     """The sample with its rationale; with a scale, the label stands in place of the teacher's score."""
     text = candidate.completion.strip()
@@ -296,7 +249,7 @@ def _examples(dropped: Sequence[tuple[Candidate, str, str]]) -> dict[str, list[d
     return examples
 
 
-def _usage(responses: Sequence[TeacherResponse]) -> dict[str, float]:
+def _usage(responses: Iterable[TeacherResponse]) -> dict[str, float]:
     totals: Counter[str] = Counter()
     for response in responses:
         totals.update(response.usage)  # type: ignore[arg-type]  # sums floats as well as counts

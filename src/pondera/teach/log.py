@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -26,7 +27,7 @@ def response_key(sample: str, media: str, teacher: str, k: int, seed: int) -> st
 
     Args:
         sample: id of the sample.
-        media: `digest_media` of the sample.
+        media: `digest_sample` of the sample.
         teacher: fingerprint.
         k: which completion.
         seed: of the run.
@@ -65,6 +66,30 @@ def appending(path: Path) -> Iterator[LogWriter]:
         _lock(path, file)
         _cut_torn_line(path, file)
         yield LogWriter(file)
+
+
+class RequestJournal:
+    """The keys of requests in the order in which they went out, one a line: what a kill wasted can be counted.
+
+    Args:
+        path: the file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, key: str) -> None:
+        """Note a request before it goes out."""
+        with self._path.open("a", encoding="ascii") as file:
+            file.write(f"{key}\n")
+
+    def count(self, keys: Collection[str]) -> tuple[int, int]:
+        """Requests for these keys, and how many of them repeated an earlier one that brought nothing."""
+        if not self._path.exists():
+            return 0, 0
+        with self._path.open(encoding="ascii", errors="replace") as file:
+            sent = Counter(key for line in file if (key := line.rstrip("\n")) in keys)
+        return sent.total(), sent.total() - len(sent)
 
 
 class LogWriter:

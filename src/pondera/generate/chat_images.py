@@ -1,0 +1,62 @@
+"""Images as data URLs, the form in which chat services take them.
+
+Quality is what is asked about, so nothing is compressed with loss: a small file goes out byte by byte, everything else
+as PNG of the pixels that Pondera itself would judge.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pondera.data.images import image_size, load_image
+
+# What a file may carry besides pixels to be sent as it is: not its place, author or the prompt that made it.
+_HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "gamma", "srgb", "progressive", "progression"}
+_MIME = {"JPEG": "image/jpeg", "PNG": "image/png"}
+
+
+def data_url(path: str | Path, max_pixels: int) -> str:
+    """An image file as `data:image/...;base64,...`, scaled down to at most `max_pixels` where it has more.
+
+    JPEG and PNG files without metadata, colour profile, transparency and animation go out unchanged.
+
+    Raises:
+        MediaError: the file cannot be read as an image.
+    """
+    width, height = image_size(path)
+    if width * height <= max_pixels and (mime := _plain_mime(Path(path))) is not None:
+        return _encoded(mime, Path(path).read_bytes())
+    image = Image.fromarray(load_image(path))
+    if width * height > max_pixels:
+        image = image.resize(fitting_size(width, height, max_pixels), Image.Resampling.LANCZOS)
+    content = io.BytesIO()
+    image.save(content, "PNG", compress_level=1)  # higher levels cost seconds for a few percent
+    return _encoded("image/png", content.getvalue())
+
+
+def fitting_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
+    """The largest size of nearly the same shape with at most `max_pixels`, both sides >= 1."""
+    scale = float(np.sqrt(max_pixels / (width * height)))
+    small = max(1, int(width * scale)), max(1, int(height * scale))
+    # A side that had to be raised to 1 makes the other too long.
+    return min(small[0], max(1, max_pixels // small[1])), min(small[1], max(1, max_pixels // small[0]))
+
+
+def _plain_mime(path: Path) -> str | None:
+    with Image.open(path) as image:
+        is_plain = (
+            image.format in _MIME
+            and image.mode in ("RGB", "L")
+            and set(image.info) <= _HARMLESS
+            and not getattr(image, "is_animated", False)
+        )
+        return _MIME[image.format or ""] if is_plain else None
+
+
+def _encoded(mime: str, content: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

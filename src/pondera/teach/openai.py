@@ -1,0 +1,120 @@
+"""The teacher `openai`: a vision-language model behind an OpenAI-compatible service, such as vLLM or a hosted one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pondera import prompts
+from pondera.core.records import Sample
+from pondera.errors import ConfigError, TeacherError
+from pondera.generate.backend import sample_seed
+from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, RequestFailed
+from pondera.generate.chat_images import data_url
+from pondera.teach.base import TeacherResponse, Unanswered
+from pondera.teach.question import question, tells_label
+
+_ROLES = {"image": ("test", "other"), "video": ("frame",)}  # a reference would give the answer away
+
+
+class OpenAITeacher:
+    """A teacher that is asked over HTTP.
+
+    Args:
+        client: address, model, limits.
+        prompt: name of the prompt; completion k gets wording k.
+        temperatures: of the completions, completion k gets number k, counted around; 0 is greedy.
+        max_tokens: longest completion.
+        max_pixels: larger images are scaled down to this; smaller ones are sent as they are.
+        version: anything that the model's name does not show but its completions depend on, such as a revision.
+
+    Raises:
+        ConfigError: there is no such prompt, or a setting is out of range.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        client: ChatClient,
+        *,
+        prompt: str = "quality.expert",
+        temperatures: Sequence[float] = (0.7,),
+        max_tokens: int = 1024,
+        max_pixels: int = 1_000_000,
+        version: str = "",
+    ) -> None:
+        if not temperatures or min(temperatures) < 0 or max_tokens < 1 or max_pixels < 1:
+            raise ConfigError(
+                "need temperatures >= 0 and max_tokens and max_pixels >= 1, got "
+                f"{list(temperatures)}, {max_tokens} and {max_pixels}"
+            )
+        self.client = client
+        self.prompt = prompts.get(prompt)
+        self.temperatures = tuple(float(value) for value in temperatures)
+        self.max_tokens, self.max_pixels, self.version = max_tokens, max_pixels, version
+        self.on_request: Callable[[str, int], None] | None = None
+
+    @property
+    def sees_labels(self) -> bool:
+        """Whether the prompt tells them: then responses count for one label only."""
+        return tells_label(self.prompt)
+
+    @property
+    def fingerprint(self) -> str:
+        """Over model, prompt and settings, not over the address: a model that moved need not be paid again."""
+        content: list[Any] = [self.client.model, self.version, self.prompt.hash]
+        content += [list(self.temperatures), self.max_tokens, self.max_pixels]
+        return f"openai-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}"
+
+    def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
+        """Completions as they come, several requests at a time.
+
+        Raises:
+            Unanswered: at the end, when some requests failed for good.
+            TeacherError: the service refuses everything, a limit is reached, or a sample does not fit the prompt.
+            MediaError: an image cannot be read.
+        """
+        fingerprint = self.fingerprint
+        reasons: dict[tuple[str, int], str] = {}
+        for request, outcome in self.client.replies(self._requests(samples, num, seed, first)):
+            if isinstance(outcome, RequestFailed):
+                reasons[request.key] = str(outcome)
+                continue
+            sample, k = request.key
+            usage = {**outcome.usage, "seconds": round(outcome.seconds, 6)}
+            yield TeacherResponse(sample, k, self._completion(outcome), fingerprint, seed, usage)
+        if reasons:
+            raise Unanswered(reasons)
+
+    def _requests(self, samples: Sequence[Sample], num: int, seed: int, first: int) -> Iterator[ChatRequest]:
+        for sample in samples:
+            images = self._images(sample)
+            for k in range(first, first + num):
+                content = [*images, {"type": "text", "text": question(self.prompt, sample, k)}]
+                if self.on_request is not None:
+                    self.on_request(sample.id, k)
+                yield ChatRequest(
+                    key=(sample.id, k),
+                    messages=[{"role": "user", "content": content}],
+                    temperature=self.temperatures[k % len(self.temperatures)],
+                    max_tokens=self.max_tokens,
+                    seed=sample_seed(f"{sample.id}/{k}", seed=seed),
+                )
+
+    def _images(self, sample: Sample) -> list[dict[str, Any]]:
+        paths = [media.path for media in sample.media if media.role in _ROLES[sample.kind]]
+        if not paths:
+            raise TeacherError(
+                f"sample {sample.id!r} is a {sample.kind} without media of role {' or '.join(_ROLES[sample.kind])}; "
+                "a service is sent images: add them to its line"
+            )
+        return [{"type": "image_url", "image_url": {"url": data_url(path, self.max_pixels)}} for path in paths]
+
+    def _completion(self, reply: ChatReply) -> str:
+        """The text; some services take the thought out of it, and it is put back where the prompt asks for one."""
+        if not reply.reasoning or self.prompt.answer.think != "required" or "<think>" in reply.text:
+            return reply.text
+        return f"<think>{reply.reasoning.strip()}</think>{reply.text.lstrip()}"

@@ -1,0 +1,127 @@
+"""The part of distillation that costs: asking for what the log lacks, and recording each response at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from pondera.core.records import Sample
+from pondera.errors import TeacherError
+from pondera.teach.base import Teacher, TeacherResponse, Unanswered, digest_sample
+from pondera.teach.log import LogWriter, RequestJournal, appending, read_log, response_key
+
+Keys = Mapping[tuple[str, int], str]
+"""The address of every wanted response by (sample id, k)."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Recorded:
+    """What the log holds after asking.
+
+    Args:
+        found: responses by key, those of other runs included.
+        num_new: how many came now.
+        missing: why responses are missing, by (sample id, k).
+    """
+
+    found: dict[str, TeacherResponse]
+    num_new: int = 0
+    missing: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+def response_keys(samples: Sequence[Sample], teacher: Teacher, num: int, seed: int) -> dict[tuple[str, int], str]:
+    """Address of every wanted response, in the order of the samples, then of k.
+
+    Raises:
+        MediaError: a file cannot be read.
+    """
+    keys = {}
+    with_label = bool(getattr(teacher, "sees_labels", False))  # optional: see `Teacher`
+    fingerprint = teacher.fingerprint
+    for sample in samples:
+        digest = digest_sample(sample, with_label=with_label)
+        for k in range(num):
+            keys[sample.id, k] = response_key(sample.id, digest, fingerprint, k, seed)
+    return keys
+
+
+def journal_of(log: Path) -> Path:
+    """Where the requests behind a log are noted."""
+    return log.with_name("requests.log")
+
+
+def record(
+    samples: Sequence[Sample], teacher: Teacher, log: Path, keys: Keys, seed: int, on_progress: Progress | None
+) -> Recorded:
+    """Ask for what the log lacks, and write it there.
+
+    Args:
+        samples: what to ask about.
+        teacher: whom to ask.
+        log: the file; it need not exist.
+        keys: as `response_keys` gives them.
+        seed: of the run.
+        on_progress: called with (responses recorded, responses wanted).
+
+    Raises:
+        TeacherError: the teacher stopped, or answered what nobody asked. What came before is recorded.
+    """
+    with appending(log) as writer:
+        recorded = Recorded(read_log(log))
+        num_before = sum(key in recorded.found for key in keys.values())
+        _announce(teacher, RequestJournal(journal_of(log)), keys)
+        for part, first, num in _gaps(samples, keys, recorded.found):
+            try:
+                for response in teacher.respond(part, num, seed, first=first):
+                    _take(response, teacher, keys, recorded, writer)
+                    if on_progress is not None:
+                        on_progress(num_before + recorded.num_new, len(keys))
+            except Unanswered as error:
+                recorded.missing |= error.reasons
+    for pair, key in keys.items():
+        if key not in recorded.found:
+            recorded.missing.setdefault(pair, f"teacher {teacher.name} gave none")
+    return recorded
+
+
+def _announce(teacher: Teacher, journal: RequestJournal, keys: Keys) -> None:
+    """Have a teacher that pays for requests note each before it goes out."""
+    if hasattr(teacher, "on_request"):
+        teacher.on_request = lambda sample, k: journal.add(keys[sample, k])
+
+
+def _take(response: TeacherResponse, teacher: Teacher, keys: Keys, recorded: Recorded, writer: LogWriter) -> None:
+    key = keys.get((response.sample, response.k))
+    if key is None or response.teacher != teacher.fingerprint:
+        raise TeacherError(
+            f"teacher {teacher.name} answered for sample {response.sample!r}, k = {response.k}, as "
+            f"{response.teacher}: not what it was asked for"
+        )
+    if key not in recorded.found:
+        writer.add(key, response)
+        recorded.found[key] = response
+        recorded.num_new += 1
+
+
+def _gaps(
+    samples: Sequence[Sample], keys: Keys, found: Mapping[str, TeacherResponse]
+) -> Iterator[tuple[list[Sample], int, int]]:
+    """What to ask for: (samples, first k, number of completions), each sample's gaps from its first to its last."""
+    runs: dict[tuple[int, int], list[Sample]] = {}
+    num = len(keys) // max(len(samples), 1)
+    for sample in samples:
+        missing = [k for k in range(num) if keys[sample.id, k] not in found]
+        for first, last in _runs(missing):
+            runs.setdefault((first, last - first + 1), []).append(sample)
+    yield from ((part, first, count) for (first, count), part in runs.items())
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Stretches of consecutive numbers, as (first, last)."""
+    for _, stretch in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in stretch]
+        yield members[0], members[-1]
