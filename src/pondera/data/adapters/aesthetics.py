@@ -1,0 +1,179 @@
+"""Aesthetic appeal of photographs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from pondera.core.records import FIVE_POINT, LabelScale, Sample
+from pondera.data.adapters.base import Adapter, tested
+from pondera.data.adapters.tables import csv_rows, spaced_rows
+from pondera.errors import DatasetError
+
+_TEN_POINT = LabelScale(1.0, 10.0)
+
+
+class AVA(Adapter):
+    """AVA: 255,530 photographs of DPChallenge, about 210 votes of 1..10 each. Higher is better.
+
+    Files: <root>/AVA.txt, <root>/aesthetics_image_lists/generic_test.jpgl, <root>/images/<id>.jpg.
+    A row: `1 953619 0 1 5 17 38 36 15 6 5 1 1 22 1396` (index, id, ten counts, two tags, challenge); the
+    label is the mean vote.
+    Some images of the list can no longer be had; import those that are there with --partial.
+    Citation: Murray, Marchesotti, Perronnin, CVPR 2012.
+    Evidence: the copy of the owner's files in mtobeiyf/ava_downloader, and public readers of the test list.
+    """
+
+    name = "ava"
+    title = "AVA"
+    scale = _TEN_POINT
+    expected_count = 255_530
+    splits = "test: generic_test.jpgl of the owner; everything else is train"
+    licence = "images belong to their photographers; research only"
+    source = "https://github.com/mtobeiyf/ava_downloader"
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """In the order of AVA.txt."""
+        table = self.file(root, "AVA.txt", "AVA_dataset/AVA.txt")
+        lists = self.file(table.parent, "aesthetics_image_lists/generic_test.jpgl")
+        test = {row.text("id") for row in spaced_rows(lists, ["id"])}
+        grades = range(1, 11)
+        for row in spaced_rows(table, ["index", "id", *map(str, grades), "tag1", "tag2", "challenge"]):
+            counts = [row.number(str(grade)) for grade in grades]
+            total = math.fsum(counts)
+            if total <= 0 or min(counts) < 0:
+                raise DatasetError(f"{row.where}: the votes are {counts}; at least one must be positive, none negative")
+            mos = math.fsum(g * n for g, n in zip(grades, counts, strict=True)) / total
+            variance = math.fsum((g - mos) ** 2 * n for g, n in zip(grades, counts, strict=True)) / total
+            item = row.text("id")
+            yield self.sample(
+                row,
+                item,
+                mos,
+                tested(table.parent / "images" / f"{item}.jpg"),
+                mos_std=math.sqrt(variance),
+                votes=tuple(counts),
+                split="test" if item in test else "train",
+            )
+
+
+class TAD66K(Adapter):
+    """TAD66K: 66,327 photographs of 47 themes. Higher is better, 0..10 (observed 1.13 to 9.46).
+
+    Files: <root>/labels/merge/train.csv and test.csv (in the owner's repository dataset/merge/), <root>/TAD66K/.
+    A row: `hs_yin152947873.jpg,1.9`.
+    Citation: He, Zhang, Xie, Jiang, Ming, IJCAI 2022.
+    Evidence: the owner's tables and reader (it divides by 10), github.com/woshidandan/TANet..., code/TAD66K.
+    """
+
+    name = "tad66k"
+    title = "TAD66K"
+    scale = LabelScale(0.0, 10.0)
+    expected_count = 66_327
+    splits = "train 52,248, test 14,079: the owner's two tables"
+    licence = "not stated; photographs of Flickr"
+    source = "https://github.com/woshidandan/TANet-image-aesthetics-and-quality-assessment"
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """First train, then test."""
+        for split in ("train", "test"):
+            names = [f"{folder}/{split}.csv" for folder in ("labels/merge", "dataset/merge", "merge")]
+            for row in csv_rows(self.file(root, *names)):
+                item = row.text("image")
+                yield self.sample(row, item, row.number("score"), tested(root / "TAD66K" / item), split=split)
+
+
+class FlickrAES(Adapter):
+    """FLICKR-AES: about 40,000 Creative Commons photographs, five raters each. Higher is better, 0..1.
+
+    Files: <root>/FLICKR-AES_image_score.txt and <root>/40K/.
+    A row: `farm5_4133_4847384271_cb9e8d1b6f_b.jpg 0.45`. Public counts differ (40,500 to 40,988), so none is asserted.
+    Citation: Ren, Shen, Lin, Mech, Foran, ICCV 2017.
+    Evidence: public readers, among them the FedPer baseline of adap/flower.
+    """
+
+    name = "flickr-aes"
+    title = "FLICKR-AES"
+    scale = LabelScale(0.0, 1.0)
+    expected_count = None
+    licence = "photographs under Creative Commons"
+    source = "https://github.com/alanspike/personalizedImageAesthetics"
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """In the order of the list."""
+        for row in spaced_rows(self.file(root, "FLICKR-AES_image_score.txt"), ["image", "score"]):
+            item = row.text("image")
+            yield self.sample(row, item, row.number("score"), tested(root / "40K" / item))
+
+
+class PARA(Adapter):
+    """PARA: 31,220 photographs, 25 raters each, with attributes. Aesthetics is the label; higher is better, 1..5.
+
+    Files: <root>/annotation/PARA-GiaaTrain.csv, PARA-GiaaTest.csv, <root>/imgs/<sessionId>/<imageName>.
+    Columns used: imageName, sessionId, semantic, aestheticScore_1.0 ... _5.0, aestheticScore_mean, _std, and the means
+    of quality, composition, color, dof, light, content as targets.
+    Citation: Yang et al., CVPR 2022.
+    Evidence: the owner's README and several public readers of these columns.
+    """
+
+    name = "para"
+    title = "PARA"
+    scale = FIVE_POINT
+    expected_count = 31_220
+    splits = "train 28,220, test 3,000: the owner's two tables"
+    licence = "research only (OPPO)"
+    source = "https://cv-datasets.institutecv.com/#/data-sets"
+
+    _TARGETS = ("quality", "composition", "color", "dof", "light", "content")
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """First train, then test."""
+        for split in ("train", "test"):
+            for row in csv_rows(self.file(root, f"annotation/PARA-Giaa{split.title()}.csv")):
+                item = f"{row.text('sessionId')}/{row.text('imageName')}"
+                targets = {t: row.number(f"{t}Score_mean") for t in self._TARGETS if row.has(f"{t}Score_mean")}
+                yield self.sample(
+                    row,
+                    item,
+                    row.number("aestheticScore_mean"),
+                    tested(root / "imgs" / item),
+                    mos_std=row.number("aestheticScore_std"),
+                    votes=tuple(row.number(f"aestheticScore_{half / 2:.1f}") for half in range(2, 11)),
+                    targets=targets,
+                    subset=row.text("semantic") if row.has("semantic") else None,
+                    split=split,
+                )
+
+
+class AADB(Adapter):
+    """AADB: 9,958 photographs of Flickr, five raters each. Higher is better, 0..1.
+
+    Files: <root>/imgListFiles_label/imgList{Train,Validation,TestNew}Regression_score.txt,
+    <root>/datasetImages_originalSize/ (train, val), <root>/AADB_newtest_originalSize/ (test).
+    A row: `farm1_257_20110711908_1458ffbcc2_b.jpg 0.65`.
+    Citation: Kong, Shen, Lin, Mech, Fowlkes, ECCV 2016.
+    Evidence: public readers of these three lists; the counts are those in print.
+    """
+
+    name = "aadb"
+    title = "AADB"
+    scale = LabelScale(0.0, 1.0)
+    expected_count = 9_958
+    splits = "train 8,458, val 500, test 1,000: the owner's three lists"
+    licence = "photographs under Creative Commons"
+    source = "https://github.com/aimerykong/deepImageAestheticsAnalysis"
+
+    _LISTS = (
+        ("train", "Train", "datasetImages_originalSize"),
+        ("val", "Validation", "datasetImages_originalSize"),
+        ("test", "TestNew", "AADB_newtest_originalSize"),
+    )
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """Train, val, test."""
+        for split, part, folder in self._LISTS:
+            table = self.file(root, f"imgListFiles_label/imgList{part}Regression_score.txt")
+            for row in spaced_rows(table, ["image", "score"]):
+                item = row.text("image")
+                yield self.sample(row, item, row.number("score"), tested(root / folder / item), split=split)

@@ -1,0 +1,160 @@
+"""What a data set adapter is, and what all of them share: finding files, checking labels, building samples.
+
+An adapter reads the files of one public data set as their owner publishes them and yields samples. It does not
+download, shuffle, resize or normalise. It turns lower-is-better labels around, once, and its docstring says so.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pondera.core.records import LabelScale, Media, MediaKind, Sample
+from pondera.data.adapters.tables import Row
+from pondera.errors import DatasetError
+
+
+class Adapter(ABC):
+    """One public data set. The docstring of a subclass holds citation, label direction, a raw row and the evidence.
+
+    Class attributes:
+        name: registry name, and the `dataset` of its samples.
+        version: raised when samples, labels or splits change, so that scores stay comparable within a version.
+        title: the set's name in print.
+        kind: image or video.
+        scale: nominal scale of the labels, higher is better; None when the owner states no bounds, in which case
+            the observed range of the whole release is the scale.
+        expected_count: labelled items of a whole release; None where the owner's file could not be counted.
+        splits: the official splits and where they come from; "none" when there are none.
+        licence: terms of use in a few words.
+        source: where to download it.
+        verified: whether there is public evidence for the layout of the owner's files.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    title: ClassVar[str]
+    kind: ClassVar[MediaKind] = "image"
+    scale: ClassVar[LabelScale | None]
+    expected_count: ClassVar[int | None]
+    splits: ClassVar[str] = "none"
+    licence: ClassVar[str]
+    source: ClassVar[str]
+    verified: ClassVar[bool] = True
+
+    @abstractmethod
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """Every labelled item in the order of the owner's label file; media files need not be there yet.
+
+        Args:
+            root: the folder the data set was unpacked into.
+
+        Raises:
+            DatasetError: a label file is missing or a row is wrong; the message names it and the way out.
+        """
+
+    def file(self, root: Path, *names: str) -> Path:
+        """The first of these files or folders that exists below `root`.
+
+        Raises:
+            DatasetError: none does; says what to download and from where.
+        """
+        for name in names:
+            if (root / name).exists():
+                return root / name
+        others = f" (or {', '.join(names[1:])})" if names[1:] else ""
+        raise DatasetError(
+            f"{root / names[0]}: missing{others}. {self.title} needs it; download it from {self.source} "
+            f"and give the folder it was unpacked into"
+        )
+
+    def sample(
+        self,
+        row: Row,
+        item: str,
+        mos: float,
+        media: Iterable[Media],
+        *,
+        scale: LabelScale | None = None,
+        **more: Any,
+    ) -> Sample:
+        """A sample called `name/item`.
+
+        Args:
+            row: where the label stands; named when it is wrong.
+            item: name of the item, unique in the data set.
+            mos: label on the scale, higher is better.
+            media: its files.
+            scale: only where the adapter states none.
+            more: further fields of the sample; None and empty ones are left out. A `reference` becomes
+                `name/reference`, so that equal names in two data sets stay two contents.
+
+        Raises:
+            DatasetError: the label is not on the scale.
+        """
+        scale = scale or self.scale
+        assert scale is not None  # an adapter without a scale passes the observed one
+        if more.get("reference"):
+            more["reference"] = f"{self.name}/{more['reference']}"
+        return Sample(
+            id=f"{self.name}/{item}",
+            media=tuple(media),
+            kind=self.kind,
+            dataset=self.name,
+            mos=on_scale(mos, scale, row),
+            scale=scale,
+            **{key: value for key, value in more.items() if value not in (None, "")},
+        )
+
+
+def on_scale(mos: float, scale: LabelScale, row: Row) -> float:
+    """The label, if it lies on the scale.
+
+    A hair outside is rounding, as in the 100.00000000000001 of a published list, and becomes the bound.
+
+    Raises:
+        DatasetError: it lies outside; names file, line and value.
+    """
+    nearest = min(max(mos, scale.low), scale.high)
+    if math.isnan(mos) or abs(mos - nearest) > 1e-9 * scale.width:
+        raise DatasetError(f"{row.where}: label {mos:g} is outside {scale.low:g}..{scale.high:g}; correct the row")
+    return nearest
+
+
+def observed_scale(labels: Iterable[float], where: Path) -> LabelScale:
+    """The range of these labels.
+
+    Raises:
+        DatasetError: there are fewer than two different labels.
+    """
+    found = list(labels)
+    if not found or not min(found) < max(found):
+        raise DatasetError(f"{where}: the labels have no range ({len(found)} labels); is the file whole?")
+    return LabelScale(min(found), max(found))
+
+
+def tested(path: Path, reference: Path | None = None) -> tuple[Media, ...]:
+    """The file to be judged, and what it was made from."""
+    test = Media(path.as_posix())
+    return (test,) if reference is None else (test, Media(reference.as_posix(), "reference"))
+
+
+class FileIndex:
+    """Finds files by name anywhere below a folder, letter case ignored.
+
+    For releases whose archives unpack into folders of the user's choice, and for those whose names differ in letter
+    case between table and disk (TID2013).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path_of: Mapping[str, Path] = {
+            path.name.lower(): path for path in sorted(root.rglob("*"), reverse=True) if path.is_file()
+        }
+
+    def path(self, name: str) -> Path:
+        """The file of this name; where there is none, the path at which it was expected."""
+        return self._path_of.get(name.lower(), self._root / name)

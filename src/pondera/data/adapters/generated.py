@@ -1,0 +1,138 @@
+"""Generated images and videos: quality, and agreement with the prompt. Samples of one prompt share their content."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from pondera.core.records import FIVE_POINT, LabelScale, Sample
+from pondera.data.adapters.base import Adapter, tested
+from pondera.data.adapters.tables import Row, csv_rows
+from pondera.errors import DatasetError
+
+
+class AGIQA3K(Adapter):
+    """AGIQA-3K: 2,982 images of six generators. Quality is the label, alignment a target; higher is better, 0..5.
+
+    Files: <root>/data.csv and <root>/AttnGAN_normal_000.jpg ... (or below images/).
+    A row: `AttnGAN_normal_000.jpg,statue of a man,,,,0.9656,0.2233,0.4089,0.6156`.
+    Citation: Li et al., IEEE Transactions on Circuits and Systems for Video Technology, 2023.
+    Evidence: the owner's file and README, github.com/lcysyzxdxc/AGIQA-3k-Database.
+    """
+
+    name = "agiqa3k"
+    title = "AGIQA-3K"
+    scale = LabelScale(0.0, 5.0)
+    expected_count = 2_982
+    licence = "MIT"
+    source = "https://github.com/lcysyzxdxc/AGIQA-3k-Database"
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """In the order of the table."""
+        table = self.file(root, "data.csv")
+        folder = root / "images" if (root / "images").is_dir() else root
+        for row in csv_rows(table):
+            item, prompt = row.text("name"), row.text("prompt")
+            yield self.sample(
+                row,
+                item,
+                row.number("mos_quality"),
+                tested(folder / item),
+                mos_std=row.number("std_quality"),
+                targets={"alignment": row.number("mos_align")},
+                text=prompt,
+                reference=prompt,
+                subset=item.split("_")[0],
+            )
+
+
+class EvalMuse(Adapter):
+    """EvalMuse-40K, training part: agreement of image and prompt, three or more ratings of 1..5. Higher is better.
+
+    Files: <root>/train_list.json and <root>/images/ (the parts of images.zip joined and unpacked).
+    An entry: `{"prompt_id": "p1", "prompt": "a red cube", "type": "synthetic", "img_path": "SDXL-Turbo/00001.png",
+    "total_score": [4, 5, 4], "element_score": ...}`. The label is the mean of total_score.
+    Labels of test.json are not published.
+    Citation: Han et al., arXiv:2412.18150.
+    Evidence: the owner's card at huggingface.co/datasets/DY-Evalab/EvalMuse and process/process_train.py.
+    """
+
+    name = "evalmuse"
+    title = "EvalMuse-40K (training part)"
+    scale = FIVE_POINT
+    expected_count = None
+    splits = "train only; the labels of the owner's test set are not published"
+    licence = "BSD-3-Clause"
+    source = "https://huggingface.co/datasets/DY-Evalab/EvalMuse"
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """In the order of the list."""
+        table = self.file(root, "train_list.json")
+        folder = root / "images" if (root / "images").is_dir() else root
+        for number, entry in enumerate(read_json_list(table), start=1):
+            row = Row(table, number, {key: str(entry.get(key, "")) for key in ("img_path", "prompt", "prompt_id")})
+            ratings = entry.get("total_score")
+            if not isinstance(ratings, list) or not ratings or any(grade not in range(1, 6) for grade in ratings):
+                raise DatasetError(f"{row.where} (entry): total_score is {ratings!r}, expected ratings of 1..5")
+            count = Counter(ratings)
+            item = row.text("img_path")
+            yield self.sample(
+                row,
+                item,
+                fmean(ratings),
+                tested(folder / item),
+                mos_std=stdev(ratings) if len(ratings) > 1 else None,
+                votes=tuple(float(count[grade]) for grade in range(1, 6)),
+                text=row.text("prompt"),
+                reference=row.text("prompt_id"),
+                subset=entry.get("type"),
+                split="train",
+            )
+
+
+class LGVQ(Adapter):
+    """LGVQ: 2,808 generated videos of six models and 468 prompts, with spatial, temporal and alignment scores.
+
+    Evidence: none. The owner's repository is empty but for a title, and public readers read tables of their own that
+    differ from one another. So nothing is read here: `samples` says how to import the set from a table.
+    Citation: Zhang et al., arXiv:2407.21408.
+    """
+
+    name = "lgvq"
+    title = "LGVQ"
+    kind = "video"
+    scale = None
+    expected_count = 2_808
+    licence = "not stated"
+    source = "https://github.com/zczhang-sjtu/UGVQ"
+    verified = False
+
+    def samples(self, root: Path) -> Iterator[Sample]:
+        """Never yields.
+
+        Raises:
+            DatasetError: always; there is no public evidence for the layout.
+        """
+        raise DatasetError(
+            f"{root}: the layout of {self.title} is not documented in public. Make a table of file, score and prompt, "
+            "then: pondera data import csv TABLE --columns file=...,mos=...,text=... --scale LOW HIGH --out F"
+        )
+
+
+def read_json_list(path: Path) -> list[dict[str, Any]]:
+    """A JSON file that holds a list of objects.
+
+    Raises:
+        DatasetError: it is not JSON, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not JSON ({error}); download it again") from None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise DatasetError(f"{path}: expected a list of objects; is it the owner's file?")
+    return content

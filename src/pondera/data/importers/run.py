@@ -1,0 +1,98 @@
+"""Importing: the checks that every source of samples goes through before its manifest is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pondera.core.records import LabelScale, Sample
+from pondera.errors import DatasetError
+
+Range = Literal["nominal", "observed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import found.
+
+    Args:
+        samples: those to write.
+        num_without_files: samples left out because a file is missing.
+    """
+
+    samples: tuple[Sample, ...]
+    num_without_files: int
+
+    @property
+    def split_counts(self) -> Mapping[str, int]:
+        """Samples per split; "" is no split."""
+        return Counter(sample.split or "" for sample in self.samples)
+
+
+def import_samples(
+    found: Iterable[Sample],
+    *,
+    title: str,
+    source: str,
+    expected_count: int | None = None,
+    label_range: Range = "nominal",
+    partial: bool = False,
+    check_media: bool = True,
+) -> Imported:
+    """Check count, ids and files, and settle the scale.
+
+    Args:
+        found: samples of one data set.
+        title: its name in messages.
+        source: where to download it, for messages.
+        expected_count: labels of a whole release; None when it is not known.
+        label_range: `observed` makes the smallest and largest label of the whole release the scale (labels stay as
+            they are), which is what several published results were computed with.
+        partial: take what is there: fewer labels than expected, and only samples whose files exist.
+        check_media: look whether every file exists.
+
+    Raises:
+        DatasetError: labels or files are missing, an id occurs twice, or nothing is left; says what to do.
+    """
+    samples = list(found)
+    _check_ids(samples, title)
+    if expected_count is not None and len(samples) != expected_count and not partial:
+        raise DatasetError(
+            f"{title}: {len(samples):,} labels instead of {expected_count:,}: a cut file or another release. "
+            f"Download it again from {source}, or take what is there with --partial"
+        )
+    if label_range == "observed":
+        samples = _observed(samples)
+    whole = _with_files(samples, title, source, partial) if check_media else samples
+    if not whole:
+        raise DatasetError(f"{title}: nothing to import; download it from {source}")
+    return Imported(tuple(whole), len(samples) - len(whole))
+
+
+def _check_ids(samples: list[Sample], title: str) -> None:
+    for name, count in Counter(sample.id for sample in samples).most_common(1):
+        if count > 1:
+            raise DatasetError(f"{title}: {name!r} has {count} labels; a sample has one. Keep one row")
+
+
+def _observed(samples: list[Sample]) -> list[Sample]:
+    """The samples with the range of their labels as scale; unlabelled ones keep theirs."""
+    labels = [sample.mos for sample in samples if sample.mos is not None]
+    if not labels or min(labels) == max(labels):
+        raise DatasetError("the labels have no range to observe; use --range nominal")
+    scale = LabelScale(min(labels), max(labels))
+    return [sample if sample.mos is None else replace(sample, scale=scale) for sample in samples]
+
+
+def _with_files(samples: list[Sample], title: str, source: str, partial: bool) -> list[Sample]:
+    exists = {path: Path(path).is_file() for path in {media.path for sample in samples for media in sample.media}}
+    missing = [media.path for sample in samples for media in sample.media if not exists[media.path]]
+    if missing and not partial:
+        raise DatasetError(
+            f"{missing[0]}: missing, as are {len(set(missing)) - 1:,} others of {len(exists):,} files of {title}. "
+            f"Download them from {source}, or take what is there with --partial"
+        )
+    return [sample for sample in samples if all(exists[media.path] for media in sample.media)]
