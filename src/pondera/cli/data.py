@@ -5,26 +5,36 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pondera.cli.options import Plain, PlainOption, aligned, progress, shares
 
 if TYPE_CHECKING:
+    from pondera.core.records import LabelScale
     from pondera.data.synthesize import Reference
 
 app = typer.Typer(help="Make, check and split manifests.", no_args_is_help=True)
 
 _DEFAULT_SHARES = "train=0.7,val=0.1,test=0.2"
 
+
+class LabelRange(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
+    """Which bounds the labels of an import get."""
+
+    nominal = "nominal"
+    observed = "observed"
+
+
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one sample a line.")]
 
 
 @app.command("list", epilog="\b\nExample:\n  pondera data list")
 def list_(form: PlainOption = Plain.table) -> None:
-    """List the bundled photographs and the kinds of damage that `synthesize` can do."""
+    """List the bundled photographs, the kinds of damage that `synthesize` can do, and what `import` reads."""
     from pondera.data.distortions import DISTORTIONS
     from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 
@@ -36,6 +46,7 @@ def list_(form: PlainOption = Plain.table) -> None:
                 d.name: {"aspect": d.aspect, "family": d.family, "levels": d.levels, "description": d.description}
                 for d in DISTORTIONS.values()
             },
+            **_importable(),
         }
         typer.echo(json.dumps(document, indent=2))
         return
@@ -43,6 +54,71 @@ def list_(form: PlainOption = Plain.table) -> None:
     typer.echo(f"{len(photographs)} photographs: {', '.join(f'{n} {split}' for split, n in splits.items())}")
     typer.echo(f"{len(DISTORTIONS)} distortions, each with levels 1 (slight) to 5 (extreme):")
     typer.echo(aligned([(f"  {d.name}", d.aspect, d.description) for d in DISTORTIONS.values()]))
+    for heading, entries in _importable().items():
+        typer.echo(f"{len(entries)} {heading.replace('_', ' ')}, pondera data import NAME ROOT --out F:")
+        rows = [
+            (f"  {name}", *(_cell(value) for key, value in entry.items() if key not in ("splits", "licence")))
+            for name, entry in entries.items()
+        ]
+        typer.echo(aligned(rows))
+
+
+@app.command(
+    "import",
+    epilog="\b\nExample:\n  pondera data import kadid10k kadid10k/ --out data/kadid10k.jsonl\n"
+    "  pondera data import csv scores.csv --scale 1 5 --columns file=name,mos=score --out data/mine.jsonl\n"
+    "  pondera data import preresq-r1/pipal lists/ --media PIPAL/images --out data/pipal.jsonl",
+)
+def import_(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="See pondera data list; or csv, folder, deqa, huggingface.")
+    ],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder it was unpacked into; csv, deqa: the file.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write.")],
+    label_range: Annotated[
+        LabelRange,
+        typer.Option("--range", help="Scale: the owner's bounds, or smallest and largest label of the release."),
+    ] = LabelRange.nominal,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take what is there when labels or files are missing.")
+    ] = False,
+    check_media: Annotated[bool, typer.Option(help="Look whether every file is there.")] = True,
+    media: Annotated[
+        Path | None, typer.Option(help="Lists, csv, deqa: folder of the files. huggingface: where to write them.")
+    ] = None,
+    scale: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="csv, huggingface: bounds of the labels.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="csv, huggingface: such as file=name,mos=score.")] = None,
+    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="csv: turn the labels around.")] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="Name, for data of your own.", show_default="file or folder name")
+    ] = None,
+) -> None:
+    """Make a manifest from a public data set, a published label list, or data of your own.
+
+    Labels that fall with quality are turned around; files stay where they are.
+    """
+    from pondera.data.importers.run import import_samples
+    from pondera.data.importers.sources import Options, open_source
+    from pondera.data.manifest import write_manifest
+
+    options = Options(media, _label_scale(scale), _named(columns), lower_is_better, dataset)
+    source = open_source(name, root, options)
+    imported = import_samples(
+        source.samples,
+        title=source.title,
+        source=source.origin,
+        expected_count=source.expected_count,
+        label_range=label_range.value,
+        partial=partial,
+        check_media=check_media,
+    )
+    write_manifest(out, imported.samples)
+    if imported.num_without_files:
+        typer.echo(f"left out {imported.num_without_files} samples whose files are missing", err=True)
+    counts = ", ".join(f"{n} {split or 'samples'}" for split, n in imported.split_counts.items())
+    typer.echo(f"{out}: {counts}")
 
 
 @app.command(
@@ -132,6 +208,65 @@ def split(
     write_manifest(out, samples)
     counts = Counter(sample.split for sample in samples)
     typer.echo(f"{out}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+
+
+def _importable() -> dict[str, dict[str, dict[str, Any]]]:
+    """What `import` reads: facts by name."""
+    from pondera.data.adapters import adapter_names, get_adapter
+    from pondera.data.importers.published import LISTS
+    from pondera.data.importers.sources import GENERIC
+
+    adapters = [get_adapter(name) for name in adapter_names()]
+    return {
+        "datasets": {
+            a.name: {
+                "layout": "verified" if a.verified else "unverified",
+                "kind": a.kind,
+                "count": a.expected_count,
+                "scale": [a.scale.low, a.scale.high] if a.scale else "observed",
+                "splits": a.splits,
+                "licence": a.licence,
+                "source": a.source,
+            }
+            for a in adapters
+        },
+        "published_lists": {
+            p.name: {
+                "kind": p.kind,
+                "count": p.expected_count,
+                "scale": [p.scale.low, p.scale.high],
+                "source": p.source,
+            }
+            for p in LISTS
+        },
+        "formats": {name: {"description": description} for name, description in GENERIC.items()},
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return "..".join(f"{bound:g}" for bound in value)
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+
+
+def _label_scale(bounds: tuple[float, float] | None) -> LabelScale | None:
+    from pondera.core.records import LabelScale
+
+    try:
+        return None if bounds is None else LabelScale(*bounds)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--scale") from None
+
+
+def _named(text: str | None) -> dict[str, str]:
+    """Read `file=name,mos=score`."""
+    found = {}
+    for part in text.split(",") if text else []:
+        field, sign, column = (piece.strip() for piece in part.partition("="))
+        if not (field and sign and column):
+            raise typer.BadParameter(f"{part!r} is no pair; write file=name,mos=score", param_hint="--columns")
+        found[field] = column
+    return found
 
 
 def _references_in(folder: Path) -> list[Reference]:

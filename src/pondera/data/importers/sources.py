@@ -1,0 +1,119 @@
+"""What `pondera data import NAME ROOT` reads for each name: a data set, a published list, or data of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pondera.core.records import LabelScale, Sample
+from pondera.data.adapters import get_adapter
+from pondera.data.importers.generic import csv_samples, deqa_samples, folder_samples, huggingface_samples
+from pondera.data.importers.published import get_list, list_samples
+from pondera.errors import ConfigError
+
+GENERIC: Mapping[str, str] = {
+    "csv": "a comma or tab separated table with a header",
+    "folder": "images and videos below a folder, without labels",
+    "deqa": "a JSON list as DeQA-Score publishes them",
+    "huggingface": "the parquet files of a downloaded Hugging Face data set",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user can say about data of his own. Each source reads some of it and refuses the rest.
+
+    Args:
+        media: folder that names are relative to; for huggingface, where images are written.
+        scale: bounds of the labels.
+        columns: field to column.
+        lower_is_better: turn labels around.
+        dataset: name of the data set; the file or folder name when not given.
+    """
+
+    media: Path | None = None
+    scale: LabelScale | None = None
+    columns: Mapping[str, str] | None = None
+    lower_is_better: bool = False
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Samples, and what messages say about them.
+
+    Args:
+        samples: read as they are asked for.
+        title: name in messages.
+        origin: where to get the files.
+        expected_count: labels of a whole release; None when it is not known.
+    """
+
+    samples: Iterator[Sample]
+    title: str
+    origin: str
+    expected_count: int | None = None
+
+
+def open_source(name: str, root: Path, options: Options) -> Source:
+    """The source of this name.
+
+    Args:
+        name: a data set, a published list (`preresq-r1/pipal`), or one of `GENERIC`.
+        root: folder of the data set or list; the file of csv and deqa.
+        options: refused where the source does not read them.
+
+    Raises:
+        ConfigError: the name is unknown, an option does not belong to it, or one is missing.
+    """
+    if name in GENERIC:
+        return _generic(name, root, options)
+    if "/" in name:
+        published = get_list(name)
+        _refuse_others(options, name, {"media"})
+        samples = list_samples(published, root, options.media or root)
+        return Source(samples, name, published.source, published.expected_count)
+    adapter = get_adapter(name)
+    _refuse_others(options, name, set())
+    return Source(adapter.samples(root), adapter.title, adapter.source, adapter.expected_count)
+
+
+def _generic(name: str, root: Path, options: Options) -> Source:
+    dataset = options.dataset or root.stem
+    columns = options.columns or {}
+    if name == "folder":
+        _refuse_others(options, name, {"dataset"})
+        samples = folder_samples(root, dataset=dataset)
+    elif name == "deqa":
+        _refuse_others(options, name, {"dataset", "media"})
+        samples = deqa_samples(root, dataset=dataset, media=options.media or root.parent)
+    elif name == "csv":
+        samples = csv_samples(
+            root,
+            scale=_scale(options, name),
+            dataset=dataset,
+            columns=columns,
+            media=options.media or root.parent,
+            lower_is_better=options.lower_is_better,
+        )
+    else:
+        _refuse_others(options, name, {"dataset", "media", "scale", "columns"})
+        if options.media is None:
+            raise ConfigError("huggingface needs --media DIR: the folder that its images are written into")
+        samples = huggingface_samples(
+            root, scale=_scale(options, name), dataset=dataset, columns=columns, media=options.media
+        )
+    return Source(samples, dataset, "where it came from")
+
+
+def _scale(options: Options, name: str) -> LabelScale:
+    if options.scale is None:
+        raise ConfigError(f"{name} needs --scale LOW HIGH: the bounds of its labels, such as --scale 1 5")
+    return options.scale
+
+
+def _refuse_others(options: Options, name: str, known: set[str]) -> None:
+    for field in fields(options):
+        if field.name not in known and getattr(options, field.name):
+            raise ConfigError(f"--{field.name.replace('_', '-')} means nothing to {name!r}; leave it out")

@@ -1,0 +1,89 @@
+"""`pondera data import` and what `pondera data list` says about it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pondera.core.records import LabelScale
+from pondera.data.adapters import adapter_names
+from pondera.data.manifest import read_manifest
+
+
+@pytest.fixture
+def biq(tmp_path):
+    """Three photographs of BIQ2021, as its owner lays them out."""
+    root = tmp_path / "BIQ2021"
+    (root / "Images").mkdir(parents=True)
+    (root / "Train (Images and MOS).csv").write_text("Image Name,MOS\nss01 (1).jpg,0.2\nss03 (2).jpg,0.8\n")
+    (root / "Test (Images and MOS).csv").write_text("Image Name,MOS\nss02 (3).jpg,0.5\n")
+    for name in ("ss01 (1).jpg", "ss03 (2).jpg", "ss02 (3).jpg"):
+        (root / "Images" / name).write_text("x")
+    return root
+
+
+def test_list_names_every_data_set_with_its_count_and_whether_its_layout_is_verified(pondera):
+    text = pondera("data", "list").stdout
+    lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  ")}
+    assert set(adapter_names()) <= set(lines)
+    assert "10,073" in lines["koniq10k"] and " verified" in lines["koniq10k"]
+    assert "unverified" in lines["lgvq"]
+    document = json.loads(pondera("data", "list", "--format", "json").stdout)
+    assert document["datasets"]["kadid10k"]["count"] == 10_125
+    assert document["datasets"]["pipal"]["scale"] == "observed"
+    assert document["published_lists"]["preresq-r1/pipal"]["count"] == 23_200
+    assert set(document["formats"]) == {"csv", "folder", "deqa", "huggingface"}
+
+
+def test_import_refuses_part_of_a_set_unless_told_so(pondera, biq):
+    out = biq.parent / "biq.jsonl"
+    refused = pondera("data", "import", "biq2021", biq, "--out", out)
+    assert (refused.exit_code, refused.stdout, out.exists()) == (1, "", False)
+    assert "3 labels instead of 12,000" in refused.stderr and "--partial" in refused.stderr
+    done = pondera("data", "import", "biq2021", biq, "--out", out, "--partial")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == f"{out}: 2 train, 1 test\n"
+    assert [sample.mos for sample in read_manifest(out)] == [0.2, 0.8, 0.5]
+
+
+def test_import_says_how_many_files_are_missing(pondera, biq):
+    out = biq.parent / "biq.jsonl"
+    (biq / "Images" / "ss01 (1).jpg").unlink()
+    done = pondera("data", "import", "biq2021", biq, "--out", out, "--partial", "--range", "observed")
+    assert "left out 1 samples" in done.stderr
+    assert {sample.scale for sample in read_manifest(out)} == {LabelScale(0.2, 0.8)}
+
+
+def test_import_of_a_table_turns_labels_around(pondera, tmp_path):
+    (tmp_path / "t.csv").write_text("name,dmos\na.png,10\n")
+    (tmp_path / "a.png").write_text("x")
+    out = tmp_path / "m.jsonl"
+    options = ("--scale", 0, 100, "--columns", "file=name,mos=dmos", "--lower-is-better", "--dataset", "mine")
+    assert pondera("data", "import", "csv", tmp_path / "t.csv", "--out", out, *options).exit_code == 0
+    (sample,) = read_manifest(out)
+    assert (sample.id, sample.mos) == ("mine/a.png", 90.0)
+
+
+def test_imported_lists_need_no_media_when_nobody_looks(pondera, tmp_path):
+    (tmp_path / "GT_BID.txt").write_text("1.jpg 4.66\n")
+    options = ("--partial", "--no-check-media", "--media", tmp_path / "elsewhere")
+    out = tmp_path / "bid.jsonl"
+    assert pondera("data", "import", "preresq-r1/bid", tmp_path, "--out", out, *options).exit_code == 0
+    assert read_manifest(out)[0].path().endswith("elsewhere/1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("kadid-10k", "."), 1, "did you mean kadid10k"),
+        (("tid2013", "nowhere"), 1, "mos_with_names.txt: missing"),
+        (("csv", "t.csv", "--scale", 5, 1), 2, "low < high"),
+        (("csv", "t.csv", "--scale", 1, 5, "--columns", "file"), 2, "is no pair"),
+        (("spaq", ".", "--range", "mine"), 2, "nominal"),
+    ],
+)
+def test_wrong_imports_are_answered(pondera, tmp_path, words, code, says):
+    result = pondera("data", "import", *words, "--out", tmp_path / "m.jsonl")
+    assert result.exit_code == code and says in result.stderr
+    assert not (tmp_path / "m.jsonl").exists()

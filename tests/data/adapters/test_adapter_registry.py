@@ -1,0 +1,81 @@
+"""The registry, and what all adapters have in common."""
+
+import pytest
+
+from pondera.data.adapters import adapter_names, get_adapter, register
+from pondera.data.adapters.base import on_scale
+from pondera.data.adapters.tables import Row, csv_rows
+from pondera.errors import ConfigError, DatasetError
+
+NAMES = adapter_names()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_adapter_describes_itself(name):
+    adapter = get_adapter(name)
+    assert adapter.name == name and adapter.version >= 1
+    assert all((adapter.title, adapter.splits, adapter.licence, adapter.source))
+    for word in ("Citation:", "Evidence:"):
+        assert word in (type(adapter).__doc__ or ""), word
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "lgvq"])
+def test_an_empty_folder_is_answered_with_the_file_that_is_missing_and_where_it_comes_from(name, tmp_path):
+    adapter = get_adapter(name)
+    with pytest.raises(DatasetError) as caught:
+        list(adapter.samples(tmp_path))
+    assert str(tmp_path) in str(caught.value) and "missing" in str(caught.value)
+    assert adapter.source in str(caught.value)
+
+
+def test_a_typo_is_answered_with_suggestions():
+    with pytest.raises(ConfigError, match="did you mean kadid10k"):
+        get_adapter("kadid-10k")
+    with pytest.raises(ConfigError, match="pondera data list"):
+        get_adapter("zzzzzz")
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(ConfigError, match="registered twice"):
+        register("kadid10k", "somewhere:Else")
+
+
+def test_only_two_sets_and_one_list_lack_evidence_for_their_layout():
+    assert [name for name in NAMES if not get_adapter(name).verified] == ["liu13", "lgvq", "live-yt-gaming"]
+
+
+def test_a_bad_number_names_file_line_and_value(tmp_path):
+    (tmp_path / "dmos.csv").write_text(
+        "dist_img,ref_img,dmos,var\nI01_01_01.png,I01.png,4.5,0.4\nI01_01_02.png,I01.png,n/a,1\n"
+    )
+    with pytest.raises(DatasetError, match=r"dmos\.csv:3: dmos is 'n/a', not a number"):
+        list(get_adapter("kadid10k").samples(tmp_path))
+
+
+def test_a_label_outside_its_scale_names_file_line_and_value(tmp_path):
+    (tmp_path / "dmos.csv").write_text("dist_img,ref_img,dmos,var\nI01_01_01.png,I01.png,45,0.4\n")
+    with pytest.raises(DatasetError, match=r"dmos\.csv:2: label 45 is outside 1\.\.5"):
+        list(get_adapter("kadid10k").samples(tmp_path))
+
+
+def test_a_short_row_and_a_missing_column_are_named(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("a,b\n1\n")
+    with pytest.raises(DatasetError, match=r"t\.csv:2: 1 cells, expected 2 \(a, b\)"):
+        list(csv_rows(table))
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(DatasetError, match="column 'c' is missing; there are a, b"):
+        next(csv_rows(table)).text("c")
+
+
+def test_binary_instead_of_text_is_named(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00x")
+    with pytest.raises(DatasetError, match=r"t\.csv: not UTF-8"):
+        list(csv_rows(tmp_path / "t.csv"))
+
+
+def test_rounding_beyond_a_bound_becomes_the_bound(tmp_path):
+    row, scale = Row(tmp_path, 1, {}), get_adapter("koniq10k").scale
+    assert on_scale(100.00000000000001, scale, row) == 100.0
+    with pytest.raises(DatasetError, match=r"100\.001 is outside"):
+        on_scale(100.001, scale, row)
