@@ -1,5 +1,7 @@
 """The registry, and what all adapters have in common."""
 
+from pathlib import Path
+
 import pytest
 
 from pondera.data.adapters import adapter_names, get_adapter, register
@@ -8,6 +10,7 @@ from pondera.data.adapters.tables import Row, csv_rows
 from pondera.errors import ConfigError, DatasetError
 
 NAMES = adapter_names()
+PAGE = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -17,6 +20,17 @@ def test_every_adapter_describes_itself(name):
     assert all((adapter.title, adapter.splits, adapter.licence, adapter.source))
     for word in ("Citation:", "Evidence:"):
         assert word in (type(adapter).__doc__ or ""), word
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_of_data_sets_says_what_the_adapter_says(name):
+    adapter = get_adapter(name)
+    (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]
+    _, _, title, kind, count, scale, splits, licence, source, _ = (cell.strip() for cell in line.split("|"))
+    assert title == adapter.title + ("" if adapter.verified else " (unverified)")
+    assert count == ("-" if adapter.expected_count is None else f"{adapter.expected_count:,}")
+    assert scale == (f"{adapter.scale.low:g}..{adapter.scale.high:g}" if adapter.scale else "observed")
+    assert (kind, splits, licence, source) == (adapter.kind, adapter.splits, adapter.licence, adapter.source)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "lgvq"])

@@ -27,7 +27,9 @@ def test_a_missing_file_is_named_with_its_source(tmp_path):
         _sample(tmp_path, "b.png", there=False),
         _sample(tmp_path, "c.png", there=False),
     ]
-    with pytest.raises(DatasetError, match=r"b\.png: missing, as are 1 others of 3 .* https://example\.org.*--partial"):
+    with pytest.raises(
+        DatasetError, match=r"b\.png: missing \(2 of 3 files of Set are\)\. .*https://example\.org.*--partial"
+    ):
         import_samples(samples, **ABOUT)
     partial = import_samples(samples, partial=True, **ABOUT)
     assert [sample.id for sample in partial.samples] == ["a.png"] and partial.num_without_files == 2

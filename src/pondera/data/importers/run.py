@@ -92,7 +92,7 @@ def _with_files(samples: list[Sample], title: str, source: str, partial: bool) -
     missing = [media.path for sample in samples for media in sample.media if not exists[media.path]]
     if missing and not partial:
         raise DatasetError(
-            f"{missing[0]}: missing, as are {len(set(missing)) - 1:,} others of {len(exists):,} files of {title}. "
+            f"{missing[0]}: missing ({len(set(missing)):,} of {len(exists):,} files of {title} are). "
             f"Download them from {source}, or take what is there with --partial"
         )
     return [sample for sample in samples if all(exists[media.path] for media in sample.media)]
