@@ -13,7 +13,8 @@ from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, teste
 from pondera.data.adapters.tables import Row, csv_rows, mat_rows, sheet_cells, sheet_rows
 from pondera.errors import DatasetError
 
-PERCENT = LabelScale(0.0, 100.0)
+_PERCENT = LabelScale(0.0, 100.0)
+_KONIQ_SPLITS = {"training": "train", "validation": "val", "test": "test"}
 
 
 class KonIQ10k(Adapter):
@@ -29,31 +30,29 @@ class KonIQ10k(Adapter):
 
     name = "koniq10k"
     title = "KonIQ-10k"
-    scale = PERCENT
+    scale = _PERCENT
     expected_count = 10_073
     splits = "train 7,058, val 1,000, test 2,015: column `set` of the owner's file"
     licence = "labels and images for research; images under their Flickr (CC) licences"
     source = "http://database.mmsp-kn.de/koniq-10k-database.html, the table from github.com/subpic/koniq"
 
-    _SPLITS = {"training": "train", "validation": "val", "test": "test"}  # noqa: RUF012
-
     def samples(self, root: Path) -> Iterator[Sample]:
         """In the order of the table."""
         table = self.file(root, "koniq10k_distributions_sets.csv")
-        folder = root / "1024x768"
-        folder = folder if folder.is_dir() or not (root / "512x384").is_dir() else root / "512x384"
+        sizes = [root / size for size in ("1024x768", "512x384")]
+        folder = next((size for size in sizes if size.is_dir()), sizes[0])
         for row in csv_rows(table):
-            item = row.text("image_name")
-            if row.text("set") not in self._SPLITS:
-                raise DatasetError(f"{row.where}: set is {row.text('set')!r}; known are {', '.join(self._SPLITS)}")
+            item, part = row.text("image_name"), row.text("set")
+            if part not in _KONIQ_SPLITS:
+                raise DatasetError(f"{row.where}: set is {part!r}; known are {', '.join(_KONIQ_SPLITS)}")
             yield self.sample(
                 row,
                 item,
                 row.number("MOS"),
                 tested(folder / item),
-                mos_std=FIVE_POINT.convert_std(row.number("SD"), PERCENT),
+                mos_std=FIVE_POINT.convert_std(row.number("SD"), _PERCENT),
                 votes=tuple(row.number(f"c{grade}") for grade in range(1, 6)),
-                split=self._SPLITS[row.text("set")],
+                split=_KONIQ_SPLITS[part],
             )
 
 
@@ -69,7 +68,7 @@ class SPAQ(Adapter):
 
     name = "spaq"
     title = "SPAQ"
-    scale = PERCENT
+    scale = _PERCENT
     expected_count = 11_125
     licence = "research only"
     source = "https://github.com/h4nwei/SPAQ"
@@ -100,7 +99,7 @@ class LiveChallenge(Adapter):
 
     name = "livec"
     title = "LIVE In the Wild Challenge"
-    scale = PERCENT
+    scale = _PERCENT
     expected_count = 1_162
     licence = "free for research, with citation"
     source = "https://live.ece.utexas.edu/research/ChallengeDB/index.html"
@@ -216,7 +215,7 @@ class FLIVE(Adapter):
 
     name = "flive"
     title = "FLIVE (PaQ-2-PiQ)"
-    scale = PERCENT
+    scale = _PERCENT
     expected_count = 39_810
     licence = "free for research, with citation"
     source = "https://github.com/niu-haoran/FLIVE_Database"

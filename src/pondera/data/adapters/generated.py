@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
 from pondera.data.adapters.base import Adapter, tested
-from pondera.data.adapters.tables import Row, csv_rows
+from pondera.data.adapters.tables import Row, csv_rows, json_entries
 from pondera.errors import DatasetError
 
 
@@ -73,7 +71,7 @@ class EvalMuse(Adapter):
         """In the order of the list."""
         table = self.file(root, "train_list.json")
         folder = root / "images" if (root / "images").is_dir() else root
-        for number, entry in enumerate(read_json_list(table), start=1):
+        for number, entry in enumerate(json_entries(table), start=1):
             row = Row(table, number, {key: str(entry.get(key, "")) for key in ("img_path", "prompt", "prompt_id")})
             ratings = entry.get("total_score")
             if not isinstance(ratings, list) or not ratings or any(grade not in range(1, 6) for grade in ratings):
@@ -121,18 +119,3 @@ class LGVQ(Adapter):
             f"{root}: the layout of {self.title} is not documented in public. Make a table of file, score and prompt, "
             "then: pondera data import csv TABLE --columns file=...,mos=...,text=... --scale LOW HIGH --out F"
         )
-
-
-def read_json_list(path: Path) -> list[dict[str, Any]]:
-    """A JSON file that holds a list of objects.
-
-    Raises:
-        DatasetError: it is not JSON, or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: not JSON ({error}); download it again") from None
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise DatasetError(f"{path}: expected a list of objects; is it the owner's file?")
-    return content

@@ -11,6 +11,16 @@ from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, teste
 from pondera.data.adapters.tables import Row, csv_rows, mat_rows, sheet_rows, spaced_rows
 from pondera.errors import DatasetError
 
+# What the sheet calls a distortion, and how its folder and files are called.
+_CSIQ_FILES = {
+    "noise": ("awgn", "AWGN"),
+    "blur": ("blur", "BLUR"),
+    "contrast": ("contrast", "contrast"),
+    "fnoise": ("fnoise", "fnoise"),
+    "jpeg": ("jpeg", "JPEG"),
+    "jpeg 2000": ("jpeg2000", "jpeg2000"),
+}
+
 
 class KADID10k(Adapter):
     """KADID-10k: 81 pristine images, 25 distortions, 5 levels: 10,125 images, crowd ratings.
@@ -125,23 +135,14 @@ class CSIQ(Adapter):
     licence = "research"
     source = "https://s2.smu.edu/~eclarson/csiq.html"
 
-    _FOLDER_AND_TOKEN = {  # noqa: RUF012
-        "noise": ("awgn", "AWGN"),
-        "blur": ("blur", "BLUR"),
-        "contrast": ("contrast", "contrast"),
-        "fnoise": ("fnoise", "fnoise"),
-        "jpeg": ("jpeg", "JPEG"),
-        "jpeg 2000": ("jpeg2000", "jpeg2000"),
-    }
-
     def samples(self, root: Path) -> Iterator[Sample]:
         """In the order of the sheet."""
         table = self.file(root, "csiq.DMOS.xlsx", "csiq.DMOS.csv")
         for row in sheet_rows(table, "all_by_image", ["image", "dst_type", "dst_lev", "dmos_std", "dmos"]):
             kind, reference, level = row.text("dst_type"), row.text("image"), int(row.number("dst_lev"))
-            if kind not in self._FOLDER_AND_TOKEN:
-                raise DatasetError(f"{row.where}: dst_type is {kind!r}; known are {', '.join(self._FOLDER_AND_TOKEN)}")
-            folder, token = self._FOLDER_AND_TOKEN[kind]
+            if kind not in _CSIQ_FILES:
+                raise DatasetError(f"{row.where}: dst_type is {kind!r}; known are {', '.join(_CSIQ_FILES)}")
+            folder, token = _CSIQ_FILES[kind]
             item = f"{reference}.{token}.{level}.png"
             yield self.sample(
                 row,

@@ -1,4 +1,4 @@
-"""Reading label tables: comma or space separated text, spreadsheets, MATLAB files.
+"""Reading label tables: comma or space separated text, spreadsheets, MATLAB and JSON files.
 
 Every value comes with the file and line it stands on, so that an error can name them.
 """
@@ -6,6 +6,7 @@ Every value comes with the file and line it stands on, so that an error can name
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ class Row:
 
     Args:
         file: the table.
-        line: counted from 1.
+        line: line, or entry where a file has no lines, counted from 1.
         cells: text by column name.
     """
 
@@ -172,6 +173,21 @@ def mat_rows(paths: Mapping[str, Path], variables: Mapping[str, str]) -> Iterato
         raise DatasetError(f"{first}: vectors of different lengths: {lengths}; the files belong to different releases")
     for index, values in enumerate(zip(*vectors.values(), strict=True), start=1):
         yield Row(first, index, dict(zip(vectors, values, strict=True)))
+
+
+def json_entries(path: Path) -> list[dict[str, Any]]:
+    """A JSON file that holds a list of objects.
+
+    Raises:
+        DatasetError: it is not JSON, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not JSON ({error}); download it again") from None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise DatasetError(f"{path}: expected a list of objects; is it the owner's file?")
+    return content
 
 
 def _mat_vector(path: Path, variable: str) -> list[str]:

@@ -9,8 +9,7 @@ from typing import Any
 
 from pondera.core.records import FIVE_POINT, LabelScale, Media, Sample
 from pondera.data.adapters.base import on_scale
-from pondera.data.adapters.generated import read_json_list
-from pondera.data.adapters.tables import Row, csv_rows
+from pondera.data.adapters.tables import Row, csv_rows, json_entries
 from pondera.data.images import is_image_file, list_media
 from pondera.errors import ConfigError, DatasetError, MissingExtra
 
@@ -104,7 +103,7 @@ def deqa_samples(file: Path, *, dataset: str, media: Path) -> Iterator[Sample]:
             f"{file}: no such file. It is one of https://huggingface.co/datasets/zhiyuanyou/Data-DeQA-Score"
         )
     split = next((name for name in ("train", "test") if file.name.startswith(f"{name}_")), None)
-    for number, entry in enumerate(read_json_list(file), start=1):
+    for number, entry in enumerate(json_entries(file), start=1):
         row = Row(file, number, {key: str(entry.get(key, "")) for key in ("image", "gt_score_norm", "std_norm")})
         levels = entry.get("level_probs")
         yield Sample(

@@ -22,7 +22,7 @@ GENERIC: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user can say about data of his own. Each source reads some of it and refuses the rest.
+    """What a user can say about their own data. Each source reads some of it and refuses the rest.
 
     Args:
         media: folder that names are relative to; for huggingface, where images are written.
