@@ -75,6 +75,16 @@ def test_entropy_is_that_of_each_prediction():
     torch.testing.assert_close(entropy_M, expected, rtol=0, atol=1e-5)
 
 
+def test_entropy_has_a_gradient_only_when_asked_for():
+    family = tiny_family()
+    prompt, branches = _groups(family)[1]
+    batch = pack(family, [(prompt, [Branch.scored(branches[0])])])
+    assert not packed_logps(family.model, batch, with_entropy=True)[1].requires_grad
+    _, entropy_M = packed_logps(family.model, batch, with_entropy=True, entropy_gradient=True)
+    entropy_M.sum().backward()
+    assert float(family.model.lm_head.weight.grad.abs().sum()) > 0
+
+
 def test_a_branch_without_tokens_is_refused():
     family = tiny_family()
     prompt, _ = _groups(family)[0]

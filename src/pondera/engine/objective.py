@@ -1,6 +1,9 @@
 """The objective of reinforcement: pure torch functions of log-probabilities and advantages.
 
-Shape letters: M scored tokens of all completions, N completions.
+An advantage belongs to a token. One for a whole completion is spread by `advantage_N[completion_M]`; a system whose
+thought and score have advantages of their own gives [M] directly.
+
+Shape letters: M scored tokens of all completions, N completions, S samples, L levels.
 """
 
 from __future__ import annotations
@@ -28,21 +31,85 @@ def clipped_policy_loss(
     *,
     clip_low: float,
     clip_high: float,
+    dual_clip: float | None = None,
 ) -> torch.Tensor:
     """Per-token loss -min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) with r = exp(logp - old_logp).
 
     Args:
         logp_M: under the policy, with gradient.
         old_logp_M: under the policy that sampled.
-        advantage_M: of each token's completion.
+        advantage_M: of each token.
         clip_low: how far the ratio may fall below 1.
         clip_high: how far it may rise above 1 (larger than `clip_low` is DAPO's clip-higher).
+        dual_clip: largest ratio that pushes a bad token down, > 1 + clip_high; None sets no limit.
 
-    Source: PPO (arXiv:1707.06347); DAPO (arXiv:2503.14476) for two bounds.
+    Raises:
+        ValueError: `dual_clip` is within the clipping range.
+
+    Source: PPO (arXiv:1707.06347); DAPO (arXiv:2503.14476) for two bounds; dual clip: arXiv:1912.09729.
     """
-    ratio_M = (logp_M - old_logp_M).exp()
+    return clipped_ratio_loss(
+        logp_M - old_logp_M, advantage_M, clip_low=clip_low, clip_high=clip_high, dual_clip=dual_clip
+    )
+
+
+def clipped_ratio_loss(
+    log_ratio_M: torch.Tensor,
+    advantage_M: torch.Tensor,
+    *,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None = None,
+) -> torch.Tensor:
+    """`clipped_policy_loss` for any log-ratio, such as `sequence_log_ratio`."""
+    ratio_M = log_ratio_M.exp()
     clipped_M = ratio_M.clamp(1 - clip_low, 1 + clip_high)
+    if dual_clip is not None:
+        if dual_clip <= 1 + clip_high:
+            raise ValueError(f"dual_clip must be > 1 + clip_high = {1 + clip_high:g}, got {dual_clip}")
+        ratio_M = ratio_M.clamp(max=dual_clip)  # only seen where A < 0: elsewhere the other bound is smaller
     return -torch.minimum(ratio_M * advantage_M, clipped_M * advantage_M)
+
+
+def sequence_log_ratio(
+    logp_M: torch.Tensor, old_logp_M: torch.Tensor, completion_M: torch.Tensor, num_completions: int
+) -> torch.Tensor:
+    """The mean log-ratio of each token's completion, [M]: one ratio a completion, its geometric mean over tokens.
+
+    Source: GSPO (arXiv:2507.18071); with `aggregate(how="grpo")` the objective of the paper.
+    """
+    sum_N = logp_M.new_zeros(num_completions).index_add(0, completion_M, logp_M - old_logp_M)
+    length_N = torch.bincount(completion_M, minlength=num_completions).clamp_min(1)
+    return (sum_N / length_N)[completion_M]
+
+
+def entropy_gate(entropy_M: torch.Tensor, *, fraction: float = 0.2) -> torch.Tensor:
+    """Whether a token is among the given fraction of highest entropy, [M]: the tokens where an answer takes its turn.
+
+    Only the policy term is gated; the loss is still normalised by all tokens.
+
+    Args:
+        entropy_M: of all tokens of the batch, not of a micro-batch.
+        fraction: in (0, 1]; 1 takes all.
+
+    Raises:
+        ValueError: `fraction` is outside its range.
+
+    Source: arXiv:2506.01939 (20 %).
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction must be > 0 and <= 1, got {fraction}")
+    return entropy_M >= torch.quantile(entropy_M.double(), 1 - fraction)
+
+
+def entropy_bonus(entropy_M: torch.Tensor, *, num_tokens: int | None = None) -> torch.Tensor:
+    """Mean entropy over all tokens, to be subtracted from the loss with a weight; keeps the policy exploring.
+
+    Args:
+        entropy_M: with gradient (`packed_logps(..., entropy_gradient=True)`).
+        num_tokens: of the whole batch, where this is a micro-batch; by default the tokens given.
+    """
+    return entropy_M.sum() / max(1, entropy_M.numel() if num_tokens is None else num_tokens)
 
 
 def aggregate(
@@ -76,6 +143,74 @@ def aggregate(
     raise ValueError(f"normalisation must be grpo, dr_grpo or dapo, got {how!r}")
 
 
+def completion_weights(
+    length_N: torch.Tensor, *, how: Normalisation, max_tokens: int, num_tokens: int | None = None
+) -> torch.Tensor:
+    """What one token of each completion weighs in `aggregate`, [N]: the loss is sum_M weight_N[completion_M] loss_M.
+
+    The weights are known before any forward pass and do not depend on how a batch is cut: the gradients of its
+    micro-batches, each with its share of the sum, add up to the gradient of the whole.
+
+    Args:
+        length_N: scored tokens of every completion of the batch.
+        how: see `aggregate`.
+        max_tokens: length limit of a completion.
+        num_tokens: all tokens of the global batch, where other processes hold a part of it; by default those here.
+
+    Raises:
+        ValueError: `how` is unknown.
+    """
+    length_N = length_N.to(torch.float32)
+    if how == "grpo":
+        return 1 / (length_N.clamp_min(1) * length_N.numel())
+    if how == "dr_grpo":
+        return torch.full_like(length_N, 1 / (length_N.numel() * max_tokens))
+    if how == "dapo":
+        return torch.full_like(length_N, 1 / max(1, int(length_N.sum()) if num_tokens is None else num_tokens))
+    raise ValueError(f"normalisation must be grpo, dr_grpo or dapo, got {how!r}")
+
+
 def token_cross_entropy(logp_M: torch.Tensor, weight_M: torch.Tensor) -> torch.Tensor:
     """Weighted mean of -logp over the scored tokens."""
     return -(logp_M * weight_M).sum() / weight_M.sum()
+
+
+def fidelity_loss(
+    score_SK: torch.Tensor, mos_S: torch.Tensor, *, eps_variance: float = 1e-6, eps_root: float = 1e-6
+) -> torch.Tensor:
+    """1 - mean fidelity of scores with gradient: the differentiable twin of `core.rewards.fidelity.Fidelity`.
+
+    Args:
+        score_SK: K >= 1 scores of each of S >= 2 samples, for example the expected score of the answer's digits.
+        mos_S: labels, on any one scale.
+        eps_variance: added to the variance of a difference.
+        eps_root: added under both roots; keeps the gradient finite where a preference is certain.
+
+    Raises:
+        ValueError: fewer than two samples.
+
+    Source: VisualQuality-R1 (arXiv:2505.14460), there a reward. A sample with one score has variance 0.
+    """
+    num_samples, group_size = score_SK.shape
+    if num_samples < 2:
+        raise ValueError(f"fidelity compares samples and needs at least 2, got {num_samples}")
+    mean_S = score_SK.mean(dim=1)
+    variance_S = score_SK.var(dim=1) if group_size > 1 else torch.zeros_like(mean_S)
+    spread_SS = (variance_S[:, None] + variance_S + eps_variance).sqrt()
+    p_SKS = torch.special.ndtr((score_SK[:, :, None] - mean_S) / spread_SS[:, None])
+    truth_S1S = ((mos_S[:, None] - mos_S).sign()[:, None] + 1) / 2
+    value_SKS = (p_SKS * truth_S1S + eps_root).sqrt() + ((1 - p_SKS) * (1 - truth_S1S) + eps_root).sqrt()
+    is_other_S1S = ~torch.eye(num_samples, dtype=torch.bool, device=score_SK.device)[:, None]
+    return 1 - (value_SKS * is_other_S1S).sum() / (num_samples * group_size * (num_samples - 1))
+
+
+def soft_label_loss(logits_SL: torch.Tensor, prob_SL: torch.Tensor) -> torch.Tensor:
+    """KL(label || model) over the quality levels, mean over samples; 0 where they agree.
+
+    Args:
+        logits_SL: of the level tokens only, worst level first; the softmax is taken over them.
+        prob_SL: soft labels from `core.soft_labels`, rows >= 0 with sum 1.
+
+    Source: DeQA-Score (arXiv:2501.11561).
+    """
+    return torch.nn.functional.kl_div(logits_SL.log_softmax(-1), prob_SL, reduction="batchmean")

@@ -166,13 +166,16 @@ def _additive_mask(segment_RT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor
     return mask[:, None]
 
 
-def packed_logps(model: Any, batch: PackedBatch, *, with_entropy: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+def packed_logps(
+    model: Any, batch: PackedBatch, *, with_entropy: bool = False, entropy_gradient: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of every scored token, from the root forward pass.
 
     Args:
         model: the model itself or its wrapper (DDP, sharded); never a sub-module of it.
         batch: the packed rows.
         with_entropy: also the entropy of each prediction; zeros otherwise.
+        entropy_gradient: let gradients flow through the entropy, for a bonus on it; costs memory.
 
     Returns:
         logp_M and entropy_M, float32.
@@ -190,4 +193,6 @@ def packed_logps(model: Any, batch: PackedBatch, *, with_entropy: bool = False) 
     logp_M = logp_MV.gather(1, batch.target_M[:, None]).squeeze(1)
     if not with_entropy:
         return logp_M, torch.zeros_like(logp_M)
-    return logp_M, -(logp_MV.detach().exp() * logp_MV.detach()).sum(-1)
+    if not entropy_gradient:
+        logp_MV = logp_MV.detach()
+    return logp_M, -(logp_MV.exp() * logp_MV).sum(-1)
