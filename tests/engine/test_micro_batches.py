@@ -85,10 +85,10 @@ def test_gradients_of_split_groups_equal_the_unsplit_ones(name, how):
             )
             loss = (loss_M * weight_N[completion_M]).sum()
             loss.backward()
-            total += float(loss)
+            total += float(loss.detach())
         gradient = torch.cat([p.grad.flatten() for p in family.model.parameters() if p.grad is not None])
         results.append((len(parts), total, gradient))
     (num_split, split_loss, split_gradient), (num_whole, loss, gradient) = results
-    assert num_split > 3 and num_whole == 1
+    assert num_split >= 3 and num_whole == 1
     assert split_loss == pytest.approx(loss, abs=1e-6)
     assert float((split_gradient - gradient).norm() / gradient.norm()) < 1e-5

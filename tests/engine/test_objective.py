@@ -20,6 +20,7 @@ from pondera.engine.objective import (
     sequence_log_ratio,
     soft_label_loss,
     token_cross_entropy,
+    unbiased_k3_kl,
 )
 
 
@@ -28,6 +29,24 @@ def test_k3_matches_the_golden_values():
     difference = torch.tensor([-0.5, -0.1, 0.0, 0.1, 0.5])
     expected = torch.tensor([0.106531, 0.004837, 0.0, 0.005171, 0.148721])
     torch.testing.assert_close(k3_kl(torch.zeros(5), difference), expected, rtol=0, atol=1e-6)
+
+
+def test_the_expected_gradient_of_unbiased_k3_is_that_of_the_exact_kl():
+    """Three tokens; the expectation over the sampling policy is a plain sum, and plain k3 misses the exact gradient."""
+    reference = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64).log()
+    start = torch.tensor([0.4, -0.3, 0.1], dtype=torch.float64)
+
+    def gradient(of):
+        logits = start.clone().requires_grad_()
+        logp = logits.log_softmax(0)
+        of(logp, logp.detach()).backward()
+        return logits.grad
+
+    exact = gradient(lambda logp, _: (logp.exp() * (logp - reference)).sum())
+    unbiased = gradient(lambda logp, old: (old.exp() * unbiased_k3_kl(logp, old, reference)).sum())
+    plain = gradient(lambda logp, old: (old.exp() * k3_kl(logp, reference)).sum())
+    torch.testing.assert_close(unbiased, exact)
+    assert float((plain - exact).norm() / exact.norm()) > 0.1
 
 
 def _loop_policy_loss(logp, old, advantage, low, high):

@@ -24,6 +24,17 @@ def k3_kl(logp_M: torch.Tensor, reference_logp_M: torch.Tensor) -> torch.Tensor:
     return difference_M.exp() - difference_M - 1
 
 
+def unbiased_k3_kl(logp_M: torch.Tensor, old_logp_M: torch.Tensor, reference_logp_M: torch.Tensor) -> torch.Tensor:
+    """`k3_kl` times the ratio exp(logp - old_logp), whose gradient is that of KL(policy || reference).
+
+    On the sampling policy the value is that of `k3_kl`, but the gradient is not: plain k3 misses the part that comes
+    from which tokens are sampled. TRL 1.16 takes this form by default.
+
+    Source: DeepSeek-V3.2 (arXiv:2512.02556).
+    """
+    return (logp_M - old_logp_M).exp() * k3_kl(logp_M, reference_logp_M)
+
+
 def clipped_policy_loss(
     logp_M: torch.Tensor,
     old_logp_M: torch.Tensor,
