@@ -13,20 +13,35 @@ import typer
 import typer.core
 
 from pondera._version import __version__
-from pondera.cli import compare, data, distill, evaluate, metrics, models, quickstart, recipes, rewards, score, train
+from pondera.cli import (
+    compare,
+    data,
+    distill,
+    evaluate,
+    judge,
+    metrics,
+    models,
+    quickstart,
+    recipes,
+    rewards,
+    score,
+    train,
+)
 from pondera.errors import PonderaError
 
 _GO_ON = {
     "quickstart": "finished stages are kept; go on with the same command",
     "data": "what is made is kept; go on with the same command",
     "distill": "responses so far are kept; go on with the same command",
+    "judge": "answers so far are kept; go on with the same command",
     "train": "go on with the same command and --resume",
     "score": "results so far are written; give the remaining files to go on",
 }
 
 
 _ORDER = (
-    "quickstart", "score", "compare", "data", "distill", "train", "evaluate", "metrics", "recipes", "rewards", "models"
+    "quickstart", "score", "compare", "data", "distill", "train", "evaluate", "metrics", "judge", "recipes", "rewards",
+    "models",
 )  # fmt: skip
 
 
@@ -108,6 +123,14 @@ app.command(
     epilog=_example("pondera evaluate data/manifest.jsonl --split test --model nano --out evaluation"),
 )(evaluate.evaluate)
 app.command("metrics", short_help="Measure scores in a table against labels.")(metrics.metrics)
+app.command(
+    "judge",
+    short_help="Judge what systems write about images.",
+    epilog=_example(
+        "pondera judge evaluation",
+        "pondera judge evaluation --judge some-model --base-url http://127.0.0.1:8000/v1 --out judged",
+    ),
+)(judge.judge)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(models.app, name="models")

@@ -1,0 +1,151 @@
+"""`pondera judge`: how good are the descriptions, not the scores?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pondera.cli.options import Plain, PlainOption, aligned, progress, require
+
+if TYPE_CHECKING:
+    from pondera.evaluate.judge import Judgement
+    from pondera.evaluate.predictions import Row
+
+
+def judge(
+    evaluations: Annotated[list[Path], typer.Argument(metavar="EVALUATION", help="Folder of pondera evaluate.")],
+    judges: Annotated[
+        list[str] | None, typer.Option("--judge", help="Model that judges; repeat it for several.", show_default="none")
+    ] = None,
+    base_urls: Annotated[
+        list[str] | None,
+        typer.Option("--base-url", help="Its service, such as http://127.0.0.1:8000/v1; one, or one per judge."),
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable with the key.", show_default="OPENAI_API_KEY")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Judgements of each text by each judge.", show_default="3")
+    ] = None,
+    blind: Annotated[bool, typer.Option("--blind", help="Tell judges neither label nor known distortions.")] = False,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests at a time.", show_default="8")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for judge.json and the log of answers; needed with --judge.")
+    ] = None,
+    form: PlainOption = Plain.table,
+) -> None:
+    """Judge what systems write about images.
+
+    Where distortions are known, texts are checked against them without any judge: what was done, where, how strongly.
+    Judge models grade accuracy, reasonableness and completeness from 0 to 2. Recorded answers are never asked again.
+    """
+    given = {"--base-url": base_urls, "--api-key-env": api_key_env, "--seeds": seeds, "--concurrency": concurrency}
+    extra = [name for name, value in {**given, "--blind": blind or None}.items() if value is not None and value != []]
+    if not judges and extra:
+        raise typer.BadParameter("goes with --judge only", param_hint=", ".join(extra))
+    addresses = _addresses(judges or [], base_urls or [])
+    if judges and out is None:
+        raise typer.BadParameter("answers of judges are recorded; say where", param_hint="--out")
+    require("report", "pyarrow")
+
+    from pondera.core.metrics import jsonable
+    from pondera.evaluate.grounded import grounded_checks
+
+    systems = _read(evaluations)
+    report: dict[str, Any] = {"grounded": {name: grounded_checks(rows) for name, rows in systems.items()}}
+    if judges and out is not None:
+        options = {"seeds": seeds or 3, "blind": blind, "concurrency": concurrency or 8}
+        report |= _judged(systems, addresses, api_key_env or "OPENAI_API_KEY", out, **options)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(jsonable(report), indent=2, ensure_ascii=False)
+        (out / "judge.json").write_text(text + "\n", encoding="utf-8")
+    typer.echo(json.dumps(jsonable(report), indent=2, ensure_ascii=False) if form is Plain.json else _text(report))
+
+
+def _addresses(judges: list[str], base_urls: list[str]) -> list[tuple[str, str]]:
+    if len(set(judges)) != len(judges):
+        raise typer.BadParameter("a judge stands twice; seeds are for repeating", param_hint="--judge")
+    if judges and len(base_urls) not in (1, len(judges)):
+        raise typer.BadParameter(
+            f"give one, or one for each of {len(judges)} judges; got {len(base_urls)}", param_hint="--base-url"
+        )
+    urls = base_urls * len(judges) if len(base_urls) == 1 else base_urls
+    return list(zip(judges, urls, strict=True))
+
+
+def _read(folders: list[Path]) -> dict[str, list[Row]]:
+    from pondera.evaluate.predictions import read_predictions
+
+    return {folder.as_posix(): read_predictions(folder / "predictions.parquet") for folder in folders}
+
+
+def _judged(
+    systems: dict[str, list[Row]],
+    addresses: list[tuple[str, str]],
+    api_key_env: str,
+    out: Path,
+    *,
+    seeds: int,
+    blind: bool,
+    concurrency: int,
+) -> dict[str, Any]:
+    from pondera import prompts
+    from pondera.evaluate.judge import PROMPT, TEMPERATURE, judge_texts
+    from pondera.evaluate.judge_summary import summarise_judgements
+    from pondera.generate.chat import ChatClient
+
+    judgements: list[Judgement] = []
+    for model, url in addresses:
+        client = ChatClient(url, model, api_key_env=api_key_env, concurrency=concurrency)
+        show = progress(f"judged by {model}")
+        log = out / "judgements.jsonl"
+        judgements += judge_texts(systems, client, log, seeds=range(seeds), with_facts=not blind, on_progress=show)
+    protocol = {
+        "judges": [model for model, _ in addresses],
+        "seeds": seeds,
+        "temperature": TEMPERATURE,
+        "facts_told": not blind,
+        "prompt": PROMPT,
+        "prompt_hash": prompts.get(PROMPT).hash,
+    }
+    return {"judged": summarise_judgements(judgements), "protocol": protocol}
+
+
+def _text(report: dict[str, Any]) -> str:
+    parts = [_grounded_text(report["grounded"])]
+    if "judged" in report:
+        parts.append(_judged_text(report["judged"]))
+    return "\n\n".join(parts)
+
+
+def _grounded_text(grounded: dict[str, Any]) -> str:
+    rows = [("grounded checks", "n", "precision", "recall", "f1", "severity", "place named", "place right")]
+    for name, found in grounded.items():
+        what, strength, where = found["what"], found["how_strongly"], found["where"]
+        numbers = (what["precision"], what["recall"], what["f1"], strength["srcc"], where["named"], where["right"])
+        rows.append((name, str(found["n"]), *(f"{x:.3f}" for x in numbers)))
+        chance = (found["by_chance"][key] for key in ("precision", "recall", "f1", "srcc"))
+        rows.append(("  same texts, other images", "", *(f"{x:.3f}" for x in chance), "", ""))
+    return aligned(rows)
+
+
+def _judged_text(judged: dict[str, Any]) -> str:
+    names = ("accuracy", "reasonableness", "completeness", "overall")
+    rows = [("judged, 0 to 2", "n", *names)]
+    for system, found in judged["systems"].items():
+        rows.append((system, str(found["n"]), *(_mean(found[name]) for name in names)))
+    rows.append(("agreement of judges (alpha)", "", *(f"{judged['between_judges'][name]:.3f}" for name in names)))
+    for model, found in judged["judges"].items():
+        alphas = (f"{found['between_seeds'][name]:.3f}" for name in names)
+        rows.append((f"  seeds of {model} (alpha)", "", *alphas))
+        rows.append((f"  unreadable from {model}", f"{found['n_unreadable']} of {found['n']}", "", "", "", ""))
+    return aligned(rows)
+
+
+def _mean(found: dict[str, Any]) -> str:
+    low, high = found["ci"]
+    return f"{found['mean']:.2f} [{low:.2f}, {high:.2f}]"

@@ -1,0 +1,270 @@
+"""Judging texts: scripted judges, recorded answers, agreement against published numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pondera.cli import app
+from pondera.errors import DatasetError
+from pondera.evaluate import evaluate
+from pondera.evaluate.judge import CRITERIA, judge_texts
+from pondera.evaluate.judge_summary import krippendorff_alpha, summarise_judgements
+from pondera.generate.chat import ChatReply, RequestFailed
+
+
+class ScriptedJudge:
+    """Answers with the words that `reply` gives for a request's text."""
+
+    def __init__(self, reply, model="judge-a"):
+        self.reply, self.model, self.asked = reply, model, []
+
+    def complete_all(self, requests, on_reply):
+        for request in requests:
+            text = request.messages[0]["content"][1]["text"]
+            self.asked.append((request, text))
+            words = self.reply(text, request.seed)
+            outcome = words if isinstance(words, Exception) else ChatReply(words, "stop", {}, 0.0)
+            on_reply(request, outcome)
+
+
+def graded(accuracy, reasonableness=1, completeness=1):
+    body = json.dumps({"accuracy": accuracy, "reasonableness": reasonableness, "completeness": completeness})
+    return f"<think>I see grain.</think><answer>{body}</answer>"
+
+
+@pytest.fixture
+def make_rows(tmp_path):
+    def make(texts):
+        rows = []
+        for n, text in enumerate(texts):
+            path = tmp_path / f"{n}.png"
+            Image.fromarray(np.full((8, 9, 3), 20 * n, np.uint8)).save(path)
+            rows.append(
+                {
+                    "sample": f"s{n}",
+                    "path": str(path),
+                    "dataset": "d",
+                    "reference": f"c{n}",
+                    "reasoning": text,
+                    "valid": True,
+                    "score": 2.0,
+                    "scale_low": 1.0,
+                    "scale_high": 5.0,
+                    "mos": 2.25,
+                    "distortions": [{"type": "gaussian_noise", "level": 4}],
+                }
+            )
+        return rows
+
+    return make
+
+
+def test_a_judge_sees_image_text_score_and_facts_but_no_system(make_rows, tmp_path):
+    judge = ScriptedJudge(lambda *_: graded(2))
+    judge_texts({"our-secret-model": make_rows(['grain, "coarse"'])}, judge, tmp_path / "log.jsonl", seeds=[0])
+    (request, text), *more = judge.asked
+    assert not more
+    assert request.messages[0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert "\"grain, 'coarse'\" and gave it 2.00 on a scale from 1 (worst) to 5 (best)." in text
+    assert "2.25" in text
+    assert "gaussian noise of level 4 of 5, which harms noise" in text
+    assert "our-secret-model" not in text
+
+
+def test_a_blind_judge_is_told_no_facts(make_rows, tmp_path):
+    judge = ScriptedJudge(lambda *_: graded(2))
+    judge_texts({"m": make_rows(["grain"])}, judge, tmp_path / "log.jsonl", seeds=[0], with_facts=False)
+    assert "2.25" not in judge.asked[0][1]
+    assert "gaussian" not in judge.asked[0][1]
+
+
+def test_requests_are_shuffled_criteria_too_and_results_come_in_order(make_rows, tmp_path):
+    rows = make_rows([f"text {n}" for n in range(8)])
+    judge = ScriptedJudge(lambda *_: graded(1))
+    found = judge_texts({"a": rows, "b": rows}, judge, tmp_path / "log.jsonl", seeds=[0, 1])
+    wanted = [(system, row["sample"], seed) for system in "ab" for row in rows for seed in (0, 1)]
+    assert [(j.system, j.sample, j.seed) for j in found] == wanted
+    seeds_asked = [request.seed for request, _ in judge.asked]
+    assert seeds_asked != sorted(seeds_asked)
+    orders = {tuple(sorted(CRITERIA, key=lambda name: text.index(f"{name} ("))) for _, text in judge.asked}
+    assert len(orders) > 3
+
+
+def test_recorded_answers_are_not_asked_again_and_failed_ones_are(make_rows, tmp_path):
+    rows, log = make_rows(["one", "two", "three"]), tmp_path / "log.jsonl"
+    first = ScriptedJudge(lambda text, _: RequestFailed("overloaded") if '"two"' in text else graded(2))
+    found = judge_texts({"m": rows}, first, log, seeds=[0])
+    assert [j.error for j in found] == [None, "overloaded", None]
+    with log.open("a") as file:
+        file.write('{"key": "cut off by a ki')
+    second = ScriptedJudge(lambda *_: graded(0))
+    found = judge_texts({"m": rows}, second, log, seeds=[0])
+    assert len(second.asked) == 1
+    assert [j.scores["accuracy"] for j in found] == [2, 0, 2]
+    third = ScriptedJudge(lambda *_: graded(0))
+    judge_texts({"m": rows}, third, log, seeds=[0])
+    assert third.asked == []
+
+
+def test_a_damaged_log_names_its_line(make_rows, tmp_path):
+    (tmp_path / "log.jsonl").write_text("[]\n")
+    with pytest.raises(DatasetError, match=r"log\.jsonl:1: .*remove this line"):
+        judge_texts({"m": make_rows(["x"])}, ScriptedJudge(lambda *_: graded(1)), tmp_path / "log.jsonl")
+
+
+def test_unreadable_judgements_are_counted_and_left_out(make_rows, tmp_path):
+    rows = make_rows(["one", "two", "three"])
+    judge = ScriptedJudge(lambda text, _: "Great text!" if '"two"' in text else graded(2, 2, 2))
+    found = summarise_judgements(judge_texts({"m": rows}, judge, tmp_path / "log.jsonl", seeds=[0]))
+    assert found["judges"]["judge-a"]["n_unreadable"] == 1
+    assert found["systems"]["m"]["n"] == 2
+    assert found["systems"]["m"]["overall"]["mean"] == 2.0
+
+
+def test_a_grade_off_the_scale_is_unreadable(make_rows, tmp_path):
+    judge = ScriptedJudge(lambda *_: graded(3))
+    (judgement,) = judge_texts({"m": make_rows(["x"])}, judge, tmp_path / "log.jsonl", seeds=[0])
+    assert (judgement.scores, "outside [0, 2]" in judgement.error) == ({}, True)
+
+
+def test_rows_without_a_text_or_answer_are_not_judged(make_rows, tmp_path):
+    rows = make_rows(["", "x"])
+    rows[1]["valid"] = False
+    assert judge_texts({"m": rows}, ScriptedJudge(lambda *_: graded(1)), tmp_path / "log.jsonl") == []
+
+
+def test_systems_are_compared_on_the_same_images(make_rows, tmp_path):
+    good, bad = make_rows(["good"] * 6), make_rows(["bad"] * 6)
+    judge = ScriptedJudge(lambda text, seed: graded(2 if '"good"' in text else seed % 2))
+    found = summarise_judgements(judge_texts({"bad": bad, "good": good}, judge, tmp_path / "log.jsonl", seeds=[0, 1]))
+    (difference,) = found["differences"]
+    assert (difference["first"], difference["second"], difference["n"]) == ("bad", "good", 6)
+    assert difference["difference"] == pytest.approx((2 - 0.5) / 3)
+    assert difference["ci"] == pytest.approx([0.5, 0.5])
+
+
+def test_judges_that_agree_have_alpha_one_and_opposite_ones_below_zero(make_rows, tmp_path):
+    rows = make_rows([f"text {n}" for n in range(6)])
+
+    def by_number(text, _):
+        return graded(int(text.split('"text ')[1][0]) % 3)
+
+    def opposite(text, _):
+        return graded(2 - int(text.split('"text ')[1][0]) % 3)
+
+    log = tmp_path / "log.jsonl"
+    one = judge_texts({"m": rows}, ScriptedJudge(by_number, "a"), log)
+    same = judge_texts({"m": rows}, ScriptedJudge(by_number, "b"), log)
+    other = judge_texts({"m": rows}, ScriptedJudge(opposite, "c"), log)
+    assert summarise_judgements(one + same)["between_judges"]["accuracy"] == pytest.approx(1.0)
+    assert summarise_judgements(one + other)["between_judges"]["accuracy"] < -0.5
+    assert summarise_judgements(one)["judges"]["a"]["between_seeds"]["accuracy"] == pytest.approx(1.0)
+    assert math.isnan(summarise_judgements(one)["between_judges"]["accuracy"])
+
+
+def test_alpha_matches_krippendorffs_own_example():
+    """Krippendorff 2011, example C: four observers, twelve units, missing values; interval alpha 0.849."""
+    x = math.nan
+    rating_RU = [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, x, x, x],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, x, 3],
+        [x, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, x],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, x],
+    ]
+    assert krippendorff_alpha(rating_RU) == pytest.approx(0.849, abs=5e-4)
+
+
+def test_alpha_of_equal_ratings_says_nothing():
+    assert math.isnan(krippendorff_alpha(np.ones((2, 5))))
+    assert math.isnan(krippendorff_alpha([[1, 2, math.nan], [math.nan, math.nan, 3]]))
+
+
+class Service(BaseHTTPRequestHandler):
+    """A judge behind HTTP that finds every text accurate."""
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        message = {"role": "assistant", "content": graded(2)}
+        body = json.dumps(
+            {"model": asked["model"], "choices": [{"message": message, "finish_reason": "stop"}]}
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def service():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def evaluation(samples, make_assess, make_rows, tmp_path):
+    """A folder of `pondera evaluate` with six rows whose images exist."""
+    result = evaluate(samples[:6], make_assess(0.3), name="m", num_resamples=10)
+    for row, made in zip(result.rows, make_rows(["x"] * 6), strict=True):
+        row["path"] = made["path"]
+    result.save(tmp_path / "evaluation")
+    return tmp_path / "evaluation"
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["judge", *map(str, words)])
+
+
+def test_the_command_checks_texts_without_any_judge(evaluation):
+    result = run(evaluation, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert list(found) == ["grounded"]
+    (checks,) = found["grounded"].values()
+    assert checks["n"] == 6
+    assert "same texts, other images" in run(evaluation).stdout
+
+
+def test_the_command_asks_judges_and_keeps_report_and_answers(evaluation, service, tmp_path):
+    words = (evaluation, "--judge", "a", "--judge", "b", "--base-url", service, "--out", tmp_path / "out", "--seeds", 2)
+    result = run(*words)
+    assert result.exit_code == 0, result.stderr
+    assert "agreement of judges" in result.stdout
+    report = json.loads((tmp_path / "out" / "judge.json").read_text())
+    assert report["judged"]["judges"]["b"]["n"] == 12
+    assert report["protocol"]["judges"] == ["a", "b"]
+    answers = (tmp_path / "out" / "judgements.jsonl").read_bytes()
+    assert answers.count(b"\n") == 24
+    assert run(*words).exit_code == 0
+    assert (tmp_path / "out" / "judgements.jsonl").read_bytes() == answers
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seeds", "2"], "goes with --judge only"),
+        (["--blind"], "goes with --judge only"),
+        (["--judge", "a", "--base-url", "http://127.0.0.1:1/v1"], "say where"),
+        (["--judge", "a", "--out", "x"], "give one, or one for each of 1 judges"),
+        (["--judge", "a", "--judge", "a", "--base-url", "http://127.0.0.1:1/v1"], "stands twice"),
+    ],
+)
+def test_options_that_would_do_nothing_or_lack_a_partner_are_refused(words, message, tmp_path):
+    result = run(tmp_path, *words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
