@@ -92,7 +92,9 @@ class Family:
             encoded.pop(name, None)
         if images and self.image_token_id not in ids:
             raise ModelError(f"{type(self.processor).__name__} made no image tokens; the model would not see the image")
-        return EncodedPrompt(ids, {name: torch.as_tensor(value) for name, value in encoded.items()})
+        # Some processors return lists of arrays, which NumPy joins and torch does not.
+        media = {n: v if isinstance(v, torch.Tensor) else torch.as_tensor(np.asarray(v)) for n, v in encoded.items()}
+        return EncodedPrompt(ids, media)
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of plain text, nothing added."""
