@@ -45,7 +45,8 @@ _LEAKS = re.compile(
             rf"(?<![\w/.,:])[1-5][.,]\d{{1,2}}(?!\d|[.,:/]\d|\s*{_UNITS})",
             rf"\b{_WORD}[\s-]+point(?:[\s-]+{_WORD})+\b|\b{_WORD}\.{_WORD}\b",
             rf"\b{_WORD}\s+and\s+a\s+half\b{_NO_NOUN}",
-            rf"\b{_NUMBER}[\s-]*(?:stars?(?!\s+(?:in|over|above|on|at)\b)|points(?!\s+(?:of|in|on|where)\b))\b",
+            rf"\b(?:\d|{_WORD})-stars?\b",
+            rf"\b{_NUMBER}\s*(?:stars?(?!\s+(?:in|over|above|on|at)\b)|points(?!\s+(?:of|in|on|where)\b))\b",
             rf"\b{_RATER}\b{_LINK}{{0,5}}\s*{_NUMBER}",
             rf"\b(?:quality|answer|value|verdict|mark)s?\b{_LINK}{{0,4}}\s*{_NUMBER}{_NO_NOUN}",
             rf"\b{_GIVE}\s+(?:(?:it|this|that|them|the\s+\w+|at|on|only|just|a|an|about|around|roughly|almost"

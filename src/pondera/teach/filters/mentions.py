@@ -158,8 +158,13 @@ def _read_clause(clause: str) -> list[Mention]:
 def _severity(before: str, word: str, behind: str) -> float:
     if _DENIAL.search(before) or _DENIED_BEHIND.search(behind):
         return 0.0
-    near = f"{' '.join(before.split()[-5:])} {word} {' '.join(behind.split()[:5])}"
-    return next((strength for strength, pattern in _STRENGTHS if pattern.search(near)), _PLAIN_STRENGTH)
+    # Behind an "and" another thing begins: "slightly soft edges and heavy banding".
+    near = [
+        *before.rsplit(" and ", maxsplit=1)[-1].split()[-5:],
+        word,
+        *behind.split(" and ", maxsplit=1)[0].split()[:5],
+    ]
+    return next((strength for strength, pattern in _STRENGTHS if pattern.search(" ".join(near))), _PLAIN_STRENGTH)
 
 
 def _is_negated(text: str, match: re.Match[str]) -> bool:
