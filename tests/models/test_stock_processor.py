@@ -1,0 +1,84 @@
+"""A stock processor through `Family.encode`: what comes out can be packed, sampled from, and agrees with the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, Idefics3Processor
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+from pondera.generate.transformers_backend import TransformersBackend
+from pondera.models import EncodedPrompt, Family
+from pondera.models.nano.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from pondera.models.packing import Branch, pack, packed_logps
+from tests.models import stock
+from tests.models.tiny import noise_image
+
+
+@pytest.fixture(scope="module")
+def family():
+    tokenizer = train_tokenizer(["Rate the quality."])
+    edge = {"longest_edge": 16}
+    pixels = Idefics3ImageProcessorPil(do_image_splitting=False, size=edge, max_image_size=edge)
+    processor = Idefics3Processor(pixels, tokenizer, image_seq_len=4, chat_template=CHAT_TEMPLATE)
+    config = stock.idefics_config()
+    config.text_config.vocab_size = len(tokenizer)
+    config.image_token_id = int(tokenizer.convert_tokens_to_ids("<image>"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForImageTextToText.from_config(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return Family(model.eval(), processor)
+
+
+def _prompts(family):
+    """One to three images of different sizes each."""
+    sizes = [[(48, 64)], [(30, 20), (16, 16)], [(20, 90), (64, 48), (33, 17)]]
+    return [family.encode([noise_image(h, w, seed=i) for i, (h, w) in enumerate(s)], "Rate it.") for s in sizes]
+
+
+def _separate_logps(family, prompt, ids):
+    tokens = torch.tensor([[*prompt.ids, *ids]])
+    logits = family.model(input_ids=tokens, **prompt.media).logits[0, len(prompt.ids) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None]).squeeze(1)
+
+
+def test_encoded_prompts_hold_image_tensors_and_nothing_that_counts_tokens(family):
+    for prompt, num_images in zip(_prompts(family), (1, 2, 3), strict=True):
+        assert prompt.ids.count(family.image_token_id) == 4 * num_images
+        assert set(prompt.media) == {"pixel_values", "pixel_attention_mask"}
+        assert prompt.media["pixel_values"].shape == (1, num_images, 3, 16, 16)
+
+
+def test_packed_and_separate_agree_on_encoded_prompts(family):
+    prompts = _prompts(family)
+    texts = [["good", "poor, very poor"], ["2.41", "x"], ["<think>", "4"]]
+    groups = [(p, [family.encode_text(t) for t in row]) for p, row in zip(prompts, texts, strict=True)]
+    batch = pack(family, [(p, [Branch.scored(ids) for ids in row]) for p, row in groups])
+    with torch.no_grad():
+        separate = torch.cat([_separate_logps(family, p, ids) for p, row in groups for ids in row])
+        packed, _ = packed_logps(family.model, batch)
+    torch.testing.assert_close(packed, separate, rtol=0, atol=1e-5)
+
+
+def test_the_log_probabilities_of_a_roll_out_are_those_of_the_update(family):
+    prompts = _prompts(family)
+    groups = TransformersBackend(family).generate(
+        prompts, num_completions=3, max_new_tokens=6, temperature=1.0, seeds=[1, 2, 3]
+    )
+    batch = pack(family, [(p, [Branch.scored(c.ids) for c in row]) for p, row in zip(prompts, groups, strict=True)])
+    with torch.no_grad():
+        packed, _ = packed_logps(family.model, batch)
+    sampled = torch.tensor([logp for row in groups for c in row for logp in c.logps])
+    torch.testing.assert_close(packed, sampled, rtol=0, atol=1e-5)
+
+
+def test_images_of_different_shapes_are_joined_with_zeros_around(family):
+    """As LLaVA-NeXT needs it: its images come in different numbers of tiles."""
+    one, two = torch.ones(1, 2, 3), torch.ones(2, 3, 2)
+    prompts = [EncodedPrompt((1,), {"tiles": one}), EncodedPrompt((1,), {"tiles": two})]
+    joined = family.media_batch(prompts)["tiles"]
+    assert joined.shape == (3, 3, 3)
+    np.testing.assert_array_equal(joined[0], [[1, 1, 1], [1, 1, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(joined[1], [[1, 1, 0], [1, 1, 0], [1, 1, 0]])
