@@ -136,3 +136,17 @@ def test_flash_attention_is_told_to_be_replaced_by_sdpa():
     family = stock.stock_family(config)
     family.model.config.get_text_config()._attn_implementation = "flash_attention_2"
     assert "attn_implementation='sdpa'" in family.packing_obstacle(10)
+
+
+def test_a_family_without_an_index_for_logits_is_named():
+    config, _ = stock.llava()
+    family = stock.stock_family(config)
+    family.model.forward = lambda input_ids: None
+    assert "logits_to_keep" in family.packing_obstacle(10)
+
+
+def test_layers_that_are_no_attention_are_an_obstacle():
+    config, _ = stock.llava()
+    family = stock.stock_family(config)
+    family.model.config.get_text_config().layer_types = ["linear_attention", "full_attention"]
+    assert family.packing_obstacle(10) == "it has layers of the kind linear_attention"

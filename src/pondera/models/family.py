@@ -121,7 +121,7 @@ class Family:
         With mRoPE (Qwen-VL, GLM-V) an image token has a time, a row and a column, and the text behind an image goes on
         from the largest of them, so positions are not a count of tokens.
         """
-        rope_index = next((m.get_rope_index for m in self.model.modules() if hasattr(m, "get_rope_index")), None)
+        rope_index = self._rope_index()
         if rope_index is None:
             return torch.arange(len(prompt.ids))[None]
         ids_RT = torch.tensor([prompt.ids])
@@ -129,6 +129,10 @@ class Family:
         grids = {name: prompt.media[name].cpu() for name in names if name in prompt.media}
         position_ART, _ = rope_index(input_ids=ids_RT, mm_token_type_ids=self._token_type(ids_RT), **grids)
         return position_ART[:, 0]
+
+    def _rope_index(self) -> Any | None:
+        """The model's own function from tokens and image grids to mRoPE positions; None without mRoPE."""
+        return next((m.get_rope_index for m in self.model.modules() if hasattr(m, "get_rope_index")), None)
 
     def token_types(self, ids_RT: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the forward pass wants to know about each token beside its id; empty for most families."""
@@ -157,7 +161,9 @@ class Family:
             return f"{attention} takes no additive mask; load the model with attn_implementation='sdpa'"
         if "logits_to_keep" not in arguments:
             return "its forward pass takes no logits_to_keep"
-        if "token_type_ids" in arguments or getattr(config, "use_bidirectional_attention", None):
+        # Stock families read token types for two reasons only: mRoPE positions, and image tokens that look both ways.
+        has_types = any(name in arguments for name in _TOKEN_TYPES)
+        if has_types and self._rope_index() is None:
             return "its image tokens attend to one another in both directions"
         return _layer_obstacle(config, longest)
 
