@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from pondera.models import Family, packing
-from pondera.models.packing import Branch, pack, packed_logps
+from pondera.models.packing import Branch, pack, packed_logps, packing_error
 from tests.models import stock
 
 FAMILIES = {"qwen2.5-vl": stock.qwen, "idefics3": stock.idefics, "llava": stock.llava}
@@ -136,6 +136,29 @@ def test_flash_attention_is_told_to_be_replaced_by_sdpa():
     family = stock.stock_family(config)
     family.model.config.get_text_config()._attn_implementation = "flash_attention_2"
     assert "attn_implementation='sdpa'" in family.packing_obstacle(10)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_self_check_passes_for_families_that_pack(name):
+    config, prompts = FAMILIES[name]()
+    family = stock.stock_family(config)
+    branches = [Branch.scored(ids) for ids in stock.random_branches(1, 3)[0]]
+    assert packing_error(family, prompts[0], branches) < 1e-5
+
+
+def test_the_self_check_finds_a_rule_that_nobody_declared(monkeypatch):
+    """A window that the configuration hides from `packing_obstacle`, but the model applies to padded rows."""
+    _, prompts = stock.llava()
+    family = stock.stock_family(stock.sliding_llava_config(window=10))
+    monkeypatch.setattr(Family, "packing_obstacle", lambda self, longest: None)
+    branches = [Branch.scored(ids) for ids in stock.random_branches(1, 3)[0]]
+    assert packing_error(family, prompts[0], branches) > 1e-3
+
+
+def test_a_self_check_with_one_branch_is_refused():
+    config, prompts = stock.llava()
+    with pytest.raises(ValueError, match="needs at least 2 branches, got 1"):
+        packing_error(stock.stock_family(config), prompts[0], [Branch.scored([5])])
 
 
 def test_a_family_without_an_index_for_logits_is_named():

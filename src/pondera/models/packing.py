@@ -71,7 +71,11 @@ class PackedBatch:
 
 
 def pack(
-    family: Family, groups: Sequence[tuple[EncodedPrompt, Sequence[Branch]]], *, dtype: torch.dtype | None = None
+    family: Family,
+    groups: Sequence[tuple[EncodedPrompt, Sequence[Branch]]],
+    *,
+    dtype: torch.dtype | None = None,
+    is_padded: bool = False,
 ) -> PackedBatch:
     """Pack groups of branches, one row a group. Prefixes end at the same column.
 
@@ -81,6 +85,7 @@ def pack(
         family: for padding, positions, device and dtype.
         groups: prefix and branches of each row.
         dtype: of the mask; the model's own by default.
+        is_padded: padded rows in any case, for comparison.
 
     Raises:
         ValueError: a branch is empty, or has not one weight a token.
@@ -88,6 +93,8 @@ def pack(
     obstacle = family.packing_obstacle(longest_sequence(groups))
     if obstacle is not None:
         _say_padded(type(family.model).__name__, obstacle)
+        is_padded = True
+    if is_padded:
         groups = [(prefix, [branch]) for prefix, branches in groups for branch in branches]
     prefix_length = max(len(prefix.ids) for prefix, _ in groups)
     total = prefix_length + max(sum(len(b.ids) for b in branches) for _, branches in groups)
@@ -122,7 +129,7 @@ def pack(
             num_branches += 1
     columns = sorted(set(source))
     place = {column: i for i, column in enumerate(columns)}
-    mask = _additive_mask(segment, dtype or family.model.dtype) if obstacle is None else (segment >= 0).long()
+    mask = (segment >= 0).long() if is_padded else _additive_mask(segment, dtype or family.model.dtype)
     device = family.device
     return PackedBatch(
         input_ids=input_ids.to(device),
@@ -136,6 +143,35 @@ def pack(
         branch_M=torch.tensor(branch_index, device=device),
         media={**family.media_batch([prefix for prefix, _ in groups]), **family.token_types(input_ids.to(device))},
     )
+
+
+@torch.no_grad()
+def packing_error(family: Family, prefix: EncodedPrompt, branches: Sequence[Branch]) -> float:
+    """Largest difference of a log-probability between packed and padded rows; 0 where the family pads anyway.
+
+    A self-check for the start of a run: about 1e-6 in float32, a few hundredths in bfloat16. A family with a rule for
+    its mask that `Family.packing_obstacle` does not know shows here.
+
+    Args:
+        family: model under test.
+        prefix: a prompt with its images.
+        branches: at least two, or packing has nothing to keep apart.
+
+    Raises:
+        ValueError: fewer than two branches.
+    """
+    if len(branches) < 2:
+        raise ValueError(f"a check of packing needs at least 2 branches, got {len(branches)}")
+    was_training = family.model.training
+    family.model.eval()
+    try:
+        packed_M, padded_M = (
+            packed_logps(family.model, pack(family, [(prefix, branches)], is_padded=is_padded))[0]
+            for is_padded in (False, True)
+        )
+    finally:
+        family.model.train(was_training)
+    return float((packed_M - padded_M).abs().max())
 
 
 def longest_sequence(groups: Sequence[tuple[EncodedPrompt, Sequence[Branch]]]) -> int:
