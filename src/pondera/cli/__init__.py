@@ -25,6 +25,8 @@ from pondera.cli import (
     recipes,
     rewards,
     score,
+    serve,
+    study,
     train,
 )
 from pondera.errors import PonderaError
@@ -40,8 +42,8 @@ _GO_ON = {
 
 
 _ORDER = (
-    "quickstart", "score", "compare", "data", "distill", "train", "evaluate", "metrics", "judge", "recipes", "rewards",
-    "models",
+    "quickstart", "score", "compare", "data", "distill", "train", "evaluate", "metrics", "judge", "serve", "recipes",
+    "rewards", "models",
 )  # fmt: skip
 
 
@@ -108,6 +110,11 @@ app.command("score", epilog=_example("pondera score photo.jpg", "pondera score p
     score.score
 )
 app.command("compare", epilog=_example("pondera compare before.jpg after.jpg"))(compare.compare)
+data.app.command(
+    "study",
+    short_help="Turn opinions or pairwise votes of people into a manifest.",
+    epilog=_example("pondera data study opinions.csv --scale 1 5 --screen bt500 --out study.jsonl"),
+)(study.study)
 app.add_typer(data.app, name="data")
 app.command(
     "distill",
@@ -131,6 +138,7 @@ app.command(
         "pondera judge evaluation --judge some-model --base-url http://127.0.0.1:8000/v1 --out judged",
     ),
 )(judge.judge)
+app.command("serve", epilog=_example("pondera serve --model nano --port 8000"))(serve.serve)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(models.app, name="models")
