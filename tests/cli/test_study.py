@@ -1,0 +1,124 @@
+"""Studies: from a table of opinions or votes to a manifest, and what is refused."""
+
+import json
+
+import pytest
+
+from pondera.data.manifest import read_manifest
+
+LONG = """stimulus,subject,score,reference
+a.png,ann,1,one
+a.png,bob,2,one
+b.png,ann,4,one
+b.png,bob,5,one
+c.png,ann,3,two
+"""
+WIDE = """stimulus,reference,ann,bob
+a.png,one,1,2
+b.png,one,4,5
+c.png,two,3,
+"""
+
+
+def _table(folder, text):
+    path = folder / "study.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("text", [LONG, WIDE])
+def test_opinions_in_rows_or_columns_become_the_same_labels(pondera, tmp_path, text):
+    out = tmp_path / "manifests" / "m.jsonl"
+    result = pondera("data", "study", _table(tmp_path, text), "--out", out)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "3 samples from 5 opinions" in result.stdout
+    samples = read_manifest(out)
+    assert [(s.id, s.mos, s.reference, s.dataset) for s in samples] == [
+        ("a.png", 1.5, "one", "study"),
+        ("b.png", 4.5, "one", "study"),
+        ("c.png", 3.0, "two", "study"),
+    ]
+    assert samples[0].mos_std == pytest.approx(0.5**0.5)
+    assert samples[0].meta == {"opinions": 2, "ci95": pytest.approx(12.706205 * 0.5)}
+    assert samples[2].mos_std is None
+    assert (tmp_path / "a.png").resolve() == (out.parent / samples[0].path()).resolve()
+
+
+def test_a_subject_who_disagrees_is_left_out_and_named(pondera, tmp_path):
+    rows = [f"{n}.png,{1 + n},{1 + n},{5 - n}" for n in range(5)]
+    table = _table(tmp_path, "\n".join(["stimulus,ann,bob,contrary Mary", *rows]))
+    result = pondera("data", "study", table, "--out", tmp_path / "m.jsonl", "--screen", "p913")
+    assert "2 of 3 subjects kept" in result.stdout
+    assert "left out: contrary Mary" in result.stdout
+    assert [s.mos for s in read_manifest(tmp_path / "m.jsonl")] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    everyone = pondera(
+        "data", "study", table, "--out", tmp_path / "m.jsonl", "--screen", "none", "--format", "json"
+    )  # fmt: skip
+    document = json.loads(everyone.stdout)
+    assert document["num_judgements"] == 15
+    assert not document["subjects"]["contrary Mary"]["rejected"]
+
+
+def test_bias_is_removed_when_asked_for(pondera, tmp_path):
+    """Bob votes one above Ann; c.png, that only Ann rated, is worth half a grade more than she said."""
+    table = _table(tmp_path, WIDE)
+    pondera("data", "study", table, "--out", tmp_path / "m.jsonl", "--remove-bias")
+    samples = read_manifest(tmp_path / "m.jsonl")
+    assert samples[2].mos == pytest.approx(3 + 1 / 3)  # her bias: (-0.5 - 0.5 + 0) / 3
+    assert samples[0].mos_std < 0.5**0.5
+
+
+def test_votes_become_scores_in_units_of_a_75_percent_preference(pondera, tmp_path):
+    votes = ["a.png,b.png,first"] * 3 + ["b.png,a.png,first", "b.png,c.png,tie", "a.png,c.png,tie"]
+    table = _table(tmp_path, "\n".join(["first,second,choice", *votes]))
+    for model in ("bradley-terry", "thurstone"):
+        result = pondera("data", "study", table, "--out", tmp_path / "m.jsonl", "--model", model)
+        assert "3 samples from 6 votes" in result.stdout
+        a, b, c = (s.mos for s in read_manifest(tmp_path / "m.jsonl"))
+        assert a > c > b
+        assert a + b + c == pytest.approx(0)
+
+
+WRONG = [
+    ("stimulus,subject,score\na.png,ann,9", "study.csv:2: score is 9, outside [1, 5]"),
+    ("stimulus,subject,score\na.png,ann,good", "study.csv:2: score is 'good', not a number"),
+    ("stimulus,subject,score\na.png,ann,2\na.png,ann,3", "study.csv:3: ann has rated a.png on line 2 already"),
+    ("stimulus,subject,score,reference\na.png,ann,2,x\na.png,bob,3,y", "study.csv:3: a.png had reference 'x'"),
+    ("file,score\na.png,2", "study.csv:1: the columns are file, score"),
+    ("first,second,choice\na.png,b.png,left", "study.csv:2: choice is 'left'; write first, second or tie"),
+    ("first,second,choice\na.png,a.png,tie", "study.csv:2: a.png is compared with itself"),
+    ("first,second,choice\na.png,b.png,first", "for example"),
+    ("stimulus,subject,score\n", "no rows below the header"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG)
+def test_a_wrong_table_is_one_line_that_names_the_place(pondera, tmp_path, text, message):
+    result = pondera("data", "study", _table(tmp_path, text), "--out", tmp_path / "m.jsonl")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert message in result.stderr
+    assert not (tmp_path / "m.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        (WIDE, ("--model", "thurstone")),
+        (WIDE, ("--pseudo-votes", "1")),
+        (WIDE, ("--scale", "5", "1")),
+        ("first,second,choice\na.png,b.png,tie", ("--remove-bias",)),
+        ("first,second,choice\na.png,b.png,tie", ("--screen", "bt500")),
+        ("first,second,choice\na.png,b.png,tie", ("--scale", "1", "5")),
+    ],
+)
+def test_options_of_the_other_kind_of_table_are_refused(pondera, tmp_path, text, option):
+    result = pondera("data", "study", _table(tmp_path, text), "--out", tmp_path / "m.jsonl", *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+
+
+def test_pseudo_votes_join_what_the_votes_leave_open(pondera, tmp_path):
+    table = _table(tmp_path, "first,second,choice\na.png,b.png,first")
+    result = pondera("data", "study", table, "--out", tmp_path / "m.jsonl", "--pseudo-votes", "1")
+    assert result.exit_code == 0
+    assert read_manifest(tmp_path / "m.jsonl")[0].mos > 0
