@@ -15,7 +15,8 @@ from pondera.core.records import FIVE_POINT, LabelScale
 from pondera.teach.filters.base import Candidate, Filter
 
 _VERDICTS: tuple[tuple[float, str], ...] = (  # on the five-grade scale
-    (5.0, r"excellent|outstanding|superb|flawless|perfect|impeccable|immaculate|pristine|exceptional|very high"
+    (5.0, r"excellent|outstanding|superb|stunning|flawless|perfect|impeccable|immaculate|pristine|exceptional"
+        r"|very high"
         r"|very good"),
     (4.0, r"good|high|great|solid"),
     (3.0, r"fair|acceptable|average|moderate|mediocre|medium|decent"),
@@ -46,13 +47,15 @@ _VERDICT = re.compile(
 _NOT = re.compile(r"\b(?:not|never|hardly|far from|nor|neither|anything but|less than|isn't)\s+(?:\w+\s+){0,2}$", re.I)
 
 _WHOLE = rf"(?:(?:the|this)\s+(?:whole\s+|entire\s+)?(?:{_MEDIA}|scene)|it|the\s+colou?rs|everything)"
-_VERY = r"(?:(?:very|perfectly|fully|completely|far|heavily|extremely|totally|absolutely|and|vivid|clean|too)\s+){0,3}"
+_VERY = (
+    r"(?:(?:very|also|perfectly|fully|completely|far|heavily|extremely|totally|absolutely|and|vivid|clean|too)\s+){0,3}"
+)
 _IS = rf"{_WHOLE}\s+(?:is|are|looks?)\s+{_VERY}"
 _OPPOSITES = tuple(  # what is said of the whole, and its opposite
     (re.compile(rf"\b(?:{one})\b", re.I), re.compile(rf"\b(?:{other})\b", re.I))
     for one, other in (
         (
-            rf"{_IS}(?:sharp|in focus|crisp|tack-sharp)",
+            rf"{_IS}(?:sharp|in focus|crisp|tack-sharp)|(?:excellent|perfect) sharpness",
             rf"{_IS}(?:blurred|blurry|out of focus)|(?:strong|heavy|severe) blur (?:across|over|in) the (?:whole"
             rf"|entire)",
         ),

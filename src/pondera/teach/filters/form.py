@@ -60,9 +60,8 @@ def length_filter(shortest: int = 8, longest: int = 400) -> Filter:
 
 
 def unfinished_filter() -> Filter:
-    """Drops thoughts that break off: they end with a comma, a colon, a dash, or a word that wants another one.
-
-    A thought without a full stop is not enough; terse teachers leave it out.
+    """Drops thoughts that break off: they end with a comma, a colon, a dash, or a word that wants another one, or their
+    last sentence alone has no full stop. Terse teachers leave full stops out altogether, which is no break.
     """
 
     def check(candidate: Candidate) -> str | None:
@@ -70,7 +69,7 @@ def unfinished_filter() -> Filter:
         if not text or text.endswith(_CLOSED_BY):
             return None
         last = text.split()[-1].lower()
-        if text[-1] in ",:;-–—" or _OPEN_ENDS.fullmatch(last) or _ARTICLE_AND_ADJECTIVE.search(text):
+        if text[-1] in ",:;-–—" or _OPEN_ENDS.fullmatch(last) or _ARTICLE_AND_ADJECTIVE.search(text) or ". " in text:
             return f"ends with {last!r}"
         return None
 

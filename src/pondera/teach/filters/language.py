@@ -22,9 +22,9 @@ def _words(text: str) -> frozenset[str]:
 
 
 _ENGLISH = _words(
-    "the a an and or but of to in on at by for with from as is are was were be been it its this that these "
+    "the an and or but of to in on at by for with from as is are was were be been it its this that these "
     "those there not no so than then which while because if all some most very too more less only both each "
-    "every has have had does do can may would could should he she they his her their we you i my your what "
+    "every has have had does do can may would could should he she they his her their we you my your what "
     "who where when how into over under behind between without within about"
 )
 # Words that are English words too, such as "die", "was", "son" or "met", are left out.

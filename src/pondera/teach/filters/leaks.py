@@ -26,7 +26,7 @@ _UNITS = (
     r"(?:m|mm|cm|km|s|ms|mp|k|x|×|ev|hz|khz|fps|mbps|gb|mb|bits?|megapixels?|megabits?|stops?|million|met(?:re|er)s?"
     r"|seconds?|minutes?|hours?|times|inch(?:es)?|feet|years?|degrees?|pm|am)\b"
 )
-_RATER = r"(?:scor(?:e|es|ing)|ratings?|rate[sd]?|mos|grad(?:e|es|ing)|graded)"
+_RATER = r"(?:scor(?:e|es|ing)|ratings?|rate[sd]?|mos|grading|graded)"
 _LINK = (
     r"(?:\s*[:=–-]\s*|\s+(?:is|of|at|as|it|lies|are|be|would|should|could|will|must|might|therefore|slightly|well"
     r"|just|about"
@@ -48,18 +48,22 @@ _LEAKS = re.compile(
             rf"\b(?:\d|{_WORD})-stars?\b",
             rf"\b{_NUMBER}\s*(?:stars?(?!\s+(?:in|over|above|on|at)\b)|points(?!\s+(?:of|in|on|where)\b))\b",
             rf"\b{_RATER}\b{_LINK}{{0,5}}\s*{_NUMBER}",
-            rf"\b(?:quality|answer|value|verdict|mark)s?\b{_LINK}{{0,4}}\s*{_NUMBER}{_NO_NOUN}",
+            rf"\b(?:quality|answer|value|verdict|mark|grade|final|sharpness|noise|colou?r|contrast|composition)s?\b"
+            rf"{_LINK}{{0,4}}\s*{_NUMBER}{_NO_NOUN}",
             rf"\b{_GIVE}\s+(?:(?:it|this|that|them|the\s+\w+|at|on|only|just|a|an|about|around|roughly|almost"
             rf"|maybe)\s+)*"
             rf"{_NUMBER}{_NO_NOUN}",
             rf"\bbetween\s+{_NUMBER}\s+and\s+{_NUMBER}{_NO_NOUN}",
             # "a low one" is no number
-            rf"\b(?:a|an)\s+(?:(?:solid|clear|strong|weak|good|full|clean|bare|plain|fair|high|low|safe)\s+)?"
+            rf"\b(?:a|an)\s+(?:(?:solid|near-perfect|perfect|decent|clear|strong|weak|good|full|clean|bare|plain"
+            rf"|fair|high|low|safe)\s+)?"
             rf"(?!one\b){_NUMBER}{_NO_NOUN}",
             rf"\blevel\s+{_NUMBER}\s*(?:image|picture|photo\w*|quality|[.,;]|$)",
             r"\b(?:highest|lowest|best|top|maximum|minimum|perfect|full|worst)\s+(?:possible\s+)?(?:scores?"
             r"|ratings?|marks?)\b",
-            rf"\b(?:{_WORD}|\d+)[\s-]point\s+scale|\bon\s+a\s+scale\s+(?:of|from)\b",
+            rf"\b(?:{_WORD}|\d+)[\s-]point\s+scale|\bscale\s+(?:of|from)\s+{_NUMBER}",
+            r"\bout\s+of\s+(?:a\s+)?(?:possible\s+)?(?:5|10|100|five|ten|hundred)\b",
+            r"\b(?:low|lower|mid|middle|high|upper)[\s-](?:ones|twos|threes|fours|fives|\d0s)\b",
             r"\bsteps?\s+(?:below|above|under|from)\s+the\s+(?:top|bottom|best|worst|middle)\b",
             r"[★☆⭐]",
         )
@@ -75,7 +79,8 @@ _INNOCENT = re.compile(
 )
 
 _RATERS = (
-    r"(?:viewers?|observers?|raters?|annotators?|participants?|people|humans?|jury|jurors|judges|panel|evaluators?)"
+    r"(?:crowd|audience|viewers?|observers?|raters?|annotators?|participants?|people|humans?|jury|jurors|judges"
+    r"|panel|evaluators?)"
 )
 _SCORE = r"(?:scores?|ratings?|mos|marks?|grades?|labels?|answers?|values?|judg(?:e)?ments?|verdicts?)"
 _HINTS = re.compile(
@@ -86,7 +91,11 @@ _HINTS = re.compile(
             rf"\b{_SCORE}\s+(?:that|which)?\s*(?:I|we|was|is|were|has been|had been)\s+(?:was\s+|were\s+|am\s+)?"
             r"(?:given|provided|supplied|stated|assigned|told)\b",
             rf"\b{_RATERS}\s+(?:(?:have|has|had|must|also|probably|clearly)\s+)*"
-            r"(?:gave|given|rated|scored|judged|liked|disliked|awarded|thought|marked|voted|agreed)\b",
+            r"(?:gave|given|rated|scored|judged|liked|disliked|awarded|thought|marked|voted|agreed|reported)\b",
+            rf"\b{_SCORE}\s+(?:is|was|seems)\s+(?:justified|deserved|explained|understandable)\b",
+            rf"\b{_SCORE}\s+(?:provided|given|supplied|stated)\b",
+            rf"\b{_RATERS}\s+(?:of|in)\s+the\s+(?:study|test|survey)\b",
+            r"\b(?:described|told|given|said)\s+to\s+me\b",
             rf"\b{_RATERS}['’]s?\s+(?:average\s+|overall\s+)?(?:{_SCORE}|opinions?)\b",
             r"\b(?:human\s+raters?|raters|annotators|evaluators|the\s+jury|the\s+panel\s+(?:was|is|gave|had|found"
             r"|liked))\b",

@@ -27,9 +27,10 @@ _PATTERNS: dict[str, str] = {
     "grain": r"nois[ey]\w*|grain\w*|speckl\w+",
     "blur": r"blurr?\w*|out[ -]of[ -]focus|defocus\w*|unsharp\w*|smear\w*|camera shake|hazy edges"
     r"|soft(?:ness)?\b(?! (?:light|lighting|tones?|colou?rs?|shadows?|transition|and even))"
-    r"|(?:lost|lacks?|missing) (?:fine )?detail",
+    r"|(?:lost|lack(?:s|ing)?|missing) (?:of )?(?:fine )?(?:detail|definition|sharpness|clarity|focus)"
+    r"|indistinct\w*|not (?:\w+ )?sharp|low (?:sharpness|clarity)",
     "dark": r"under-?expos\w+|\bdark(?:ness|ened)\b|dim(?:ly)?\b|gloom\w*|black picture"
-    r"|(?:too|so|very|badly|heavily|clearly|visibly|slightly|somewhat|a little|strongly|severely) dark"
+    r"|(?:too|so|very|\w+ly|quite|rather|somewhat|a little) dark|(?:image|picture|photo|scene|frame) (?:is|looks) dark"
     r"|light is \S+ missing|light is (?:far |much )?too low|shadows? swallows?|drowns? in shadows?",
     "bright": r"over-?expos\w+|too bright|burnt[ -]out|blown(?:[ -]out)?|washed out to white"
     r"|highlights? (?:is|are) (?:\w+ )?(?:washed out|clipped|lost)",
@@ -37,7 +38,8 @@ _PATTERNS: dict[str, str] = {
     r"|without depth|foggy|milky|grey veil|haz[ey]\w*|all is grey|flattened?",
     "pale": r"pale\w*|faded?|desaturat\w+|colou?rless|greyish|towards grey|almost to grey"
     r"|(?:hues|colou?rs) (?:is|are) (?:\w+ )?(?:washed out|weak|gone)",
-    "vivid": r"over-?saturat\w+|too vivid|glaring|garish|artificial|gaudy"
+    "vivid": r"over-?saturat\w+|(?:too|very|highly|overly) saturated|unnatural\w* (?:boosted|vivid|strong)"
+    r"|too vivid|glaring|garish|artificial|gaudy"
     r"|(?:hues|colou?rs) (?:is|are) (?:\w+ )?too strong",
     "cast": r"casts?\b|tint\w*|white balance",
 }

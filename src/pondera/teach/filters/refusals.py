@@ -10,6 +10,7 @@ _CANNOT = r"(?:cannot|can't|can not|could not|couldn't|am unable to|am not able 
 # Seeing no noise is an observation, seeing no image is a refusal: the object decides.
 _TASK = (
     r"(?:help|assist|provide|comply|comment|view|access|open|process|analy[sz]e|assess|evaluate|judge|rate|describe"
+    r"|determine"
     r"|perceive|(?:see|look at)\s+(?:the|this|that|your|any|an?)\s+(?:attached\s+)?(?:image|picture|photo\w*|file"
     r"|video))"
 )
@@ -25,6 +26,8 @@ _REFUSALS = re.compile(
     rf"|\bthere is no {_MEDIA}\s+(?:attached|provided|here|to)\b(?!\s+speak)"
     rf"|\bplease\s+(?:provide|upload|attach|share|send)\b"
     rf"|\bwithout\s+(?:seeing|access to|being able to see|having seen)\s+(?:the|an|any|this)\s+{_MEDIA}\b"
+    rf"|\b(?:{_MEDIA}\s+)?(?:url|link)\s+(?:appears|seems|is)\s+(?:to be\s+)?(?:broken|invalid|dead)"
+    r"|\b(?:content|image|picture)\s+(?:was|is|has been)\s+blocked by\b"
     rf"|\b{_MEDIA}\s+(?:did not|didn't|failed to|does not|could not be)\s+load"
     rf"|\b(?:my|the|our)\s+(?:guidelines|policy|policies)\s+(?:do|does|on|about|prevent|prohibit|forbid)"
     rf"|\bbeyond my (?:capabilit|abilit)|\bnot able to (?:view|see|process) {_MEDIA}s?\b",
