@@ -2,7 +2,8 @@
 
     python benchmarks/filters.py                  two thirds of the cases: what filters may be tuned on
     python benchmarks/filters.py --part held-out  the other third, chosen by a hash of the case's id
-    python benchmarks/filters.py --part late      cases written when the filters were finished
+    python benchmarks/filters.py --part late      written when the first version was finished, then tuned on
+    python benchmarks/filters.py --part final     written when the present version was finished; never tuned on
     python benchmarks/filters.py --part all --errors
 
 Cases: benchmarks/data/filter_cases.jsonl, one a line: `expect` names the filters that should object (none: the
@@ -37,7 +38,7 @@ TOLERANCE = 1.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["tuning", "held-out", "late", "all"], default="tuning")
+    parser.add_argument("--part", choices=["tuning", "held-out", "late", "final", "all"], default="tuning")
     parser.add_argument("--errors", action="store_true", help="list every wrong verdict")
     args = parser.parse_args()
     cases = [case for line in CASES.read_text("utf-8").splitlines() if is_in(case := json.loads(line), args.part)]
@@ -45,10 +46,9 @@ def main() -> None:
 
 
 def is_in(case: dict[str, Any], part: str) -> bool:
-    if part == "all" or case.get("late"):
-        return part in ("late", "all")
     is_held_out = int(hashlib.sha256(case["id"].encode()).hexdigest(), 16) % 3 == 0
-    return part == ("held-out" if is_held_out else "tuning")
+    own = case.get("part", "held-out" if is_held_out else "tuning")
+    return part in ("all", own)
 
 
 def measure(cases: list[dict[str, Any]], part: str, *, with_errors: bool) -> dict[str, Any]:
