@@ -115,11 +115,6 @@ data.app.command(
     short_help="Turn opinions or pairwise votes of people into a manifest.",
     epilog=_example("pondera data study opinions.csv --scale 1 5 --screen bt500 --out study.jsonl"),
 )(study.study)
-data.app.command(
-    "study",
-    short_help="Turn opinions or pairwise votes of people into a manifest.",
-    epilog=_example("pondera data study opinions.csv --scale 1 5 --screen bt500 --out study.jsonl"),
-)(study.study)
 app.add_typer(data.app, name="data")
 app.command(
     "distill",

@@ -12,6 +12,7 @@ import typer
 from pondera.cli.options import Plain, PlainOption, printable
 
 if TYPE_CHECKING:
+    from pondera.core.pairwise import PairwiseModel
     from pondera.data.study import Study
 
 
@@ -86,7 +87,7 @@ def study(
         made = opinion_study(answers, scale=bounds, screening=rule, without_bias=remove_bias, **place)
     else:
         _refuse("a table of votes", {"--scale": scale, "--screen": screen, "--remove-bias": remove_bias or None})
-        chosen = (model or Model.bradley_terry).value
+        chosen: PairwiseModel = "thurstone" if model is Model.thurstone else "bradley-terry"
         made = vote_study(answers, model=chosen, pseudo_votes=pseudo_votes or 0.0, **place)
     write_manifest(out, made.samples)
     typer.echo(json.dumps(_document(made, out), indent=2) if form is Plain.json else _text(made, out))
