@@ -6,38 +6,87 @@ import json
 import shlex
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from pondera.cli.options import Plain, PlainOption, aligned, progress
+from pondera.cli.options import Plain, PlainOption, aligned, facts, progress
 
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
     from pondera.core.records import LabelScale, Sample
-    from pondera.teach import Distillation, Teacher
+    from pondera.teach import Distillation, OpenAITeacher, Teacher
     from pondera.teach.filters import Filter
+
+Service: TypeAlias = tuple[str | None, str | None, dict[str, Any], dict[str, Any]]
+"""Address and model of a service, and what was chosen for its client and for asking it."""
 
 
 class TeacherKind(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
     """Who is asked."""
 
     measuring = "measuring"
+    openai = "openai"
     command = "command"
 
 
 def distill(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one sample a line.")],
     out: Annotated[Path, typer.Option(help="Manifest to write (.jsonl), or a folder; responses are logged beside it.")],
+    manifest: Annotated[
+        Path | None, typer.Argument(metavar="MANIFEST", help="JSONL, one sample a line; not needed with --status.")
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="Only show how far the run in --out is; other options do not matter.")
+    ] = False,
     teacher: Annotated[
-        TeacherKind, typer.Option(help="measuring: offline, from pixel statistics; command: any program.")
+        TeacherKind,
+        typer.Option(help="measuring: offline, from pixel statistics; openai: a service; command: any program."),
     ] = TeacherKind.measuring,
     command: Annotated[
         str | None,
         typer.Option(help="The program, teacher command only: a JSON request per line in, a JSON answer per line out."),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="What the program is asked, command only.", show_default="quality.expert")
+        str | None, typer.Option(help="What is asked; not for measuring.", show_default="quality.expert")
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the service, such as http://127.0.0.1:8000/v1; from here to --max-cost: openai only."
+        ),
+    ] = None,
+    teacher_model: Annotated[str | None, typer.Option(help="The model's name on the service.")] = None,
+    teacher_version: Annotated[
+        str | None,
+        typer.Option(help="Marks another model under the same name: what an earlier one said does not count."),
+    ] = None,
+    also_model: Annotated[
+        list[str] | None, typer.Option(help="Another name under which the model may answer; repeatable.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        typer.Option(help="Environment variable with the key; '' sends none.", show_default="OPENAI_API_KEY"),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Requests under way at a time.", show_default="8")
+    ] = None,
+    temperature: Annotated[
+        list[float] | None,
+        typer.Option(min=0, help="Of the completions; several are taken in turn.", show_default="0.7"),
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest completion.", show_default="1024")] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Larger images are scaled down.", show_default="1000000")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one try.", show_default="300")] = None,
+    total_timeout: Annotated[float | None, typer.Option(help="Seconds for the run.", show_default="no limit")] = None,
+    max_rate: Annotated[float | None, typer.Option(help="Requests a minute.", show_default="no limit")] = None,
+    prices: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="IN OUT", help="Of a million prompt and completion tokens.", show_default="not counted"),
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="Begin no request when this run has spent it.", show_default="no limit")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only samples of this split.", show_default="all")] = None,
     num: Annotated[int, typer.Option(min=1, help="Completions per sample; the best verified one is kept.")] = 1,
@@ -47,6 +96,9 @@ def distill(
     replace_score: Annotated[
         bool, typer.Option("--replace-score", help="Put the label in place of the teacher's score.")
     ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Finish without responses that could not be had.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the teacher.")] = 0,
     form: PlainOption = Plain.table,
 ) -> None:
@@ -54,13 +106,35 @@ def distill(
 
     Every response is logged first: an interrupted run goes on where it was, and other filters ask for nothing again.
     """
+    if status:
+        _show_status(out, form)
+        return
+    if manifest is None:
+        raise typer.BadParameter("is missing; only --status does without", param_hint="MANIFEST")
     if tolerance is not None and not tolerance > 0:
         raise typer.BadParameter(f"must be > 0 (units of the scale), got {tolerance:g}", param_hint="--tolerance")
 
     from pondera.teach import distill as run
 
     chosen = _samples(manifest, split)
-    who, answer_format = _teacher(teacher, command, prompt)
+    client = {
+        "concurrency": concurrency,
+        "api_key_env": api_key_env,
+        "timeout_s": timeout,
+        "total_timeout_s": total_timeout,
+        "max_rate": max_rate,
+        "prices": prices,
+        "max_cost": max_cost,
+        "accepted_models": also_model or None,
+    }
+    asking = {
+        "temperatures": temperature or None,
+        "max_tokens": max_tokens,
+        "max_pixels": max_pixels,
+        "version": teacher_version,
+    }
+    service = (base_url, teacher_model, _given(client), _given(asking))
+    who, answer_format = _teacher(teacher, command, prompt, service)
     done = run(
         chosen,
         who,
@@ -70,6 +144,7 @@ def distill(
         seed=seed,
         replace_score=replace_score,
         answer_format=answer_format,
+        allow_missing=allow_missing,
         on_progress=progress("responses"),
     )
     typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False) if form is Plain.json else _text(done))
@@ -88,20 +163,56 @@ def _samples(manifest: Path, split: str | None) -> list[Sample]:
     return chosen
 
 
-def _teacher(kind: TeacherKind, command: str | None, prompt: str | None) -> tuple[Teacher, AnswerFormat]:
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _teacher(
+    kind: TeacherKind, command: str | None, prompt: str | None, service: Service
+) -> tuple[Teacher, AnswerFormat]:
     from pondera.core.answers import AnswerFormat
     from pondera.teach import CommandTeacher, MeasuringTeacher
 
+    base_url, model, client, asking = service
+    if kind is not TeacherKind.openai and (base_url or model or client or asking):
+        given = ["base_url"] * bool(base_url) + ["teacher_model"] * bool(model) + [*client, *asking]
+        raise typer.BadParameter("go with --teacher openai only", param_hint=", ".join(given))
+    if kind is not TeacherKind.command and command is not None:
+        raise typer.BadParameter("goes with --teacher command only", param_hint="--command")
     if kind is TeacherKind.measuring:
-        given = [name for name, value in (("--command", command), ("--prompt", prompt)) if value is not None]
-        if given:
-            raise typer.BadParameter("goes with --teacher command only", param_hint=", ".join(given))
+        if prompt is not None:
+            raise typer.BadParameter("goes with --teacher command or openai only", param_hint="--prompt")
         return MeasuringTeacher(), AnswerFormat()
+    if kind is TeacherKind.openai:
+        asked = _service(prompt or "quality.expert", service)
+        return asked, asked.prompt.answer
     words = shlex.split(command or "")
     if not words:
         raise typer.BadParameter("teacher command needs the program to run", param_hint="--command")
     program = CommandTeacher(words, prompt=prompt or "quality.expert")
     return program, program.prompt.answer
+
+
+def _service(prompt: str, service: Service) -> OpenAITeacher:
+    from pondera.generate.chat import ChatClient
+    from pondera.teach import OpenAITeacher
+
+    base_url, model, client, asking = service
+    if base_url is None or model is None:
+        raise typer.BadParameter("teacher openai needs both", param_hint="--base-url, --teacher-model")
+    return OpenAITeacher(ChatClient(base_url, model, **client), prompt=prompt, **asking)
+
+
+def _show_status(out: Path, form: Plain) -> None:
+    from pondera.teach import status
+
+    found = status(out)
+    if form is Plain.json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    shown = {name: found[name] for name in ("state", "recorded", "wanted", "requests", "repeated")}
+    drops = {f"dropped: {name}": count for name, count in found.get("dropped", {}).items() if count}
+    typer.echo(facts({**shown, **found["usage"], **drops}))
 
 
 def _filters(answer_format: AnswerFormat, tolerance: float | None) -> tuple[Filter, ...]:
@@ -125,5 +236,7 @@ def _scale(answer_format: AnswerFormat) -> LabelScale:
 def _text(done: Distillation) -> str:
     lines = [f"{done.manifest}: {done.num_kept} of {done.num_samples} samples have a rationale"]
     lines.append(f"{done.num_responses} responses, {done.num_new} of them new")
+    if done.num_missing:
+        lines.append(f"{done.num_missing} responses are missing; the same command asks for them again")
     rows = [(f"  {count}", name, done.reasons[name]) for name, count in done.dropped.items() if count]
     return "\n".join([*lines, *(["dropped:", aligned(rows)] if rows else [])])

@@ -1,0 +1,127 @@
+"""`pondera distill --teacher openai` against a service on loopback, and --status."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.generate.chat_server import ChatServer, Said, say
+
+KEY = "sk-a-key-that-nobody-may-see-0123456789"
+TEXT = "<think>scene {} is shown, its edges are soft and the sky is clean</think><answer>3.00</answer>"
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    path = tmp_path / "in.jsonl"
+    lines = []
+    for name in "abc":
+        pixels = np.random.default_rng(ord(name)).integers(0, 256, (20, 30, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        lines.append(json.dumps({"id": name, "media": [f"{name}.png"], "mos": 3.0, "scale": [1, 5]}))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def numbered():
+    """A service whose answers differ from each other."""
+    count = iter(range(10**6))
+    return lambda payload: say(TEXT.format(f"number {next(count)} here"))
+
+
+def args_for(server, manifest, tmp_path, *more):
+    service = ("--teacher", "openai", "--base-url", server.url, "--teacher-model", "teacher")
+    return ("distill", manifest, *service, "--out", tmp_path / "taught.jsonl", *more)
+
+
+def test_rationales_come_from_the_service_and_a_second_run_asks_for_nothing(pondera, manifest, tmp_path):
+    with ChatServer(numbered()) as server:
+        options = (
+            "--concurrency",
+            2,
+            "--temperature",
+            0,
+            "--temperature",
+            0.9,
+            "--num",
+            2,
+            "--prompt",
+            "quality.short",
+        )
+        options += ("--max-tokens", 50, "--prices", 1, 2, "--max-rate", 1e6)
+        first = pondera(*args_for(server, manifest, tmp_path, *options, "--format", "json"))
+        second = pondera(*args_for(server, manifest, tmp_path, *options))
+    assert first.exit_code == 0, first.output
+    done = json.loads(first.stdout)
+    assert (done["num_responses"], done["num_new"]) == (6, 6)
+    assert done["usage"]["cost"] == pytest.approx(6 * (100 + 2 * 10) / 1e6)
+    assert sorted(payload["temperature"] for payload in server.payloads) == [0, 0, 0, 0.9, 0.9, 0.9]
+    assert {payload["max_tokens"] for payload in server.payloads} == {50}
+    assert "6 responses, 0 of them new" in second.stdout
+
+
+def test_status_says_how_far_a_run_is_and_needs_no_manifest(pondera, manifest, tmp_path):
+    with ChatServer(lambda payload: Said(b'{"error": "never"}', 400)) as server:
+        failed = pondera(*args_for(server, manifest, tmp_path))
+        assert failed.exit_code == 1
+        assert "no completion 0 for sample" in failed.stderr
+        assert "never" in failed.stderr
+        server.behave = numbered()
+        pondera(*args_for(server, manifest, tmp_path))
+    result = pondera("distill", "--out", tmp_path / "taught.jsonl", "--status", "--format", "json")
+    found = json.loads(result.stdout)
+    assert {"state": "done", "recorded": 3, "wanted": 3, "requests": 6, "repeated": 3}.items() <= found.items()
+    table = pondera("distill", manifest, "--out", tmp_path / "taught.jsonl", "--status").stdout
+    assert "repeated" in table
+    assert pondera("distill", "--out", tmp_path / "nothing", "--status").exit_code == 1
+
+
+def test_allow_missing_finishes_and_says_what_is_missing(pondera, manifest, tmp_path):
+    answers = numbered()
+    seen = []
+
+    def behave(payload):
+        seen.append(payload)
+        return Said(status=400) if len(seen) == 1 else answers(payload)
+
+    with ChatServer(behave) as server:
+        result = pondera(*args_for(server, manifest, tmp_path, "--allow-missing", "--concurrency", 1))
+    assert result.exit_code == 0, result.output
+    assert "1 responses are missing" in result.stdout
+
+
+def test_the_key_is_sent_and_is_in_no_output_and_no_file(pondera, manifest, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_KEY", KEY)
+    quoting = Said(json.dumps({"error": {"message": f"bad key {KEY}"}}).encode(), 401)
+    with ChatServer(lambda payload: quoting) as server:
+        result = pondera(*args_for(server, manifest, tmp_path, "--api-key-env", "MY_KEY"))
+    assert result.exit_code == 1
+    assert "set MY_KEY" in result.stderr
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY.encode() not in written + result.output.encode()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--teacher", "openai", "--base-url", "http://127.0.0.1:1/v1"), "needs both"),
+        (("--concurrency", "3"), "--teacher openai only"),
+        (("--base-url", "http://127.0.0.1:1/v1"), "--teacher openai only"),
+        (("--prompt", "quality.short"), "command or openai only"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(pondera, manifest, tmp_path, args, words):
+    result = pondera("distill", manifest, "--out", tmp_path / "taught.jsonl", *args)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+def test_a_manifest_is_needed_to_ask(pondera, tmp_path):
+    result = pondera("distill", "--out", tmp_path / "taught.jsonl")
+    assert result.exit_code == 2
+    assert "MANIFEST" in result.stderr
