@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from pondera.models import Family, packing
+from pondera.models import Family, block_attention, packing
 from pondera.models.packing import Branch, pack, packed_logps, packing_error
 from tests.models import stock
 
@@ -62,6 +62,24 @@ def test_packed_and_separate_agree_in_logps_and_gradients(name, attention):
     family = stock.stock_family(config, attention=attention)
     batch = _assert_same(family, _groups(prompts))
     assert batch.mask.ndim == 4 and len(batch.input_ids) == len(prompts)  # packed indeed, one row a group
+
+
+@pytest.mark.parametrize("columns", [1, 5, 64])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_block_attention_changes_nothing_but_the_time(name, columns, monkeypatch):
+    monkeypatch.setattr(block_attention, "_COLUMNS", columns)
+    config, prompts = FAMILIES[name]()
+    family = stock.stock_family(config)
+    block_attention.use_block_attention(family.model)
+    batch = _assert_same(family, _groups(prompts, group_size=5))
+    assert batch.blocks is not None and batch.mask.ndim == 4
+
+
+def test_blocks_start_their_keys_at_the_branch_of_their_first_column(monkeypatch):
+    """Prefix of 2; branches of 3 and 4 columns in row 0, of 4 and 1 in row 1, which ends two columns earlier."""
+    monkeypatch.setattr(block_attention, "_COLUMNS", 3)
+    segment = torch.tensor([[0, 0, 1, 1, 1, 2, 2, 2, 2], [0, 0, 1, 1, 1, 1, 2, -1, -1]])
+    assert block_attention.query_blocks(segment, 2) == ((2, 5, 2), (5, 8, 2), (8, 9, 5))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

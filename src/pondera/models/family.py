@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from pondera.errors import ModelError
+from pondera.models import block_attention
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Family:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.device
+
+    @property
+    def has_block_attention(self) -> bool:
+        """Whether the decoder was told to use `block_attention`."""
+        return bool(self.model.config.get_text_config()._attn_implementation == block_attention.NAME)
 
     @property
     def max_length(self) -> int:
@@ -157,7 +163,7 @@ class Family:
         config = self.model.config.get_text_config()
         arguments = self._forward_arguments()
         attention = config._attn_implementation
-        if attention not in ("sdpa", "eager"):
+        if attention not in ("sdpa", "eager", block_attention.NAME):
             return f"{attention} takes no additive mask; load the model with attn_implementation='sdpa'"
         if "logits_to_keep" not in arguments:
             return "its forward pass takes no logits_to_keep"

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from pondera.models.block_attention import Blocks, query_blocks
 from pondera.models.family import EncodedPrompt, Family
 
 
@@ -56,6 +57,7 @@ class PackedBatch:
         weight_M: its weight.
         branch_M: number of its branch, counted over the batch.
         media: image tensors, and token types where the family has them.
+        blocks: for `block_attention`, where the decoder uses it; None elsewhere.
     """
 
     input_ids: torch.Tensor
@@ -68,6 +70,7 @@ class PackedBatch:
     weight_M: torch.Tensor
     branch_M: torch.Tensor
     media: Mapping[str, torch.Tensor]
+    blocks: Blocks | None = None
 
 
 def pack(
@@ -142,6 +145,7 @@ def pack(
         weight_M=torch.tensor(weight, dtype=torch.float32, device=device),
         branch_M=torch.tensor(branch_index, device=device),
         media={**family.media_batch([prefix for prefix, _ in groups]), **family.token_types(input_ids.to(device))},
+        blocks=query_blocks(segment, prefix_length) if family.has_block_attention and not is_padded else None,
     )
 
 
@@ -216,6 +220,7 @@ def packed_logps(
     Returns:
         logp_M and entropy_M, float32.
     """
+    blocks = {} if batch.blocks is None else {"packed_blocks": batch.blocks}
     outputs = model(
         input_ids=batch.input_ids,
         attention_mask=batch.mask,
@@ -223,6 +228,7 @@ def packed_logps(
         logits_to_keep=batch.columns,
         use_cache=False,
         **batch.media,
+        **blocks,
     )
     logits_MV = outputs.logits[batch.row_M, batch.source_M].float()
     logp_MV = logits_MV.log_softmax(-1)
