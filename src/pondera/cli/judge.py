@@ -57,8 +57,15 @@ def judge(
     systems = _read(evaluations)
     report: dict[str, Any] = {"grounded": {name: grounded_checks(rows) for name, rows in systems.items()}}
     if judges and out is not None:
-        options = {"seeds": seeds or 3, "blind": blind, "concurrency": concurrency or 8}
-        report |= _judged(systems, addresses, api_key_env or "OPENAI_API_KEY", out, **options)
+        report |= _judged(
+            systems,
+            addresses,
+            api_key_env or "OPENAI_API_KEY",
+            out,
+            seeds=seeds or 3,
+            blind=blind,
+            concurrency=concurrency or 8,
+        )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(jsonable(report), indent=2, ensure_ascii=False)
@@ -123,7 +130,9 @@ def _text(report: dict[str, Any]) -> str:
 
 
 def _grounded_text(grounded: dict[str, Any]) -> str:
-    rows = [("grounded checks", "n", "precision", "recall", "f1", "severity", "place named", "place right")]
+    rows: list[tuple[str, ...]] = [
+        ("grounded checks", "n", "precision", "recall", "f1", "severity", "place named", "place right")
+    ]
     for name, found in grounded.items():
         what, strength, where = found["what"], found["how_strongly"], found["where"]
         numbers = (what["precision"], what["recall"], what["f1"], strength["srcc"], where["named"], where["right"])
@@ -135,7 +144,7 @@ def _grounded_text(grounded: dict[str, Any]) -> str:
 
 def _judged_text(judged: dict[str, Any]) -> str:
     names = ("accuracy", "reasonableness", "completeness", "overall")
-    rows = [("judged, 0 to 2", "n", *names)]
+    rows: list[tuple[str, ...]] = [("judged, 0 to 2", "n", *names)]
     for system, found in judged["systems"].items():
         rows.append((system, str(found["n"]), *(_mean(found[name]) for name in names)))
     rows.append(("agreement of judges (alpha)", "", *(f"{judged['between_judges'][name]:.3f}" for name in names)))
