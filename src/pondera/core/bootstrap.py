@@ -17,7 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from pondera.core.correlation import IntArray, group_starts, plcc, srcc
 from pondera.core.records import FloatArray
 
+Weights = FloatArray | NDArray[np.uint16]
+
 _CELLS = 1_000_000  # weights held at a time: 8 MB each array
+_TOGETHER = 16  # resamples whose sums are taken at once
+_BLOCK = 16_384  # rows of such a sum: 2 MB of weights
 
 
 def cluster_index(label_N: Sequence[object] | NDArray[np.generic] | None, num_rows: int) -> IntArray | None:
@@ -45,6 +49,17 @@ def resample_weights(
         num_resamples: how many in all.
         seed: of the generator; the same seed gives the same draws.
     """
+    for count_BN in resample_counts(num_rows, cluster_N, num_resamples=num_resamples, seed=seed):
+        yield count_BN.astype(np.float64)
+
+
+def resample_counts(
+    num_rows: int, cluster_N: IntArray | None, *, num_resamples: int, seed: int | Sequence[int]
+) -> Iterator[NDArray[np.uint16]]:
+    """The weights of `resample_weights` as small integers: looking rows up in another order then stays in the cache.
+
+    Arguments as there. No cluster is drawn 65,536 times: the chance is below 1 in 65,536 factorial.
+    """
     rng = np.random.default_rng(seed)
     num_clusters = num_rows if cluster_N is None else int(cluster_N.max()) + 1
     chunk = max(1, _CELLS // max(num_rows, 1))
@@ -53,7 +68,8 @@ def resample_weights(
         drawn = rng.integers(0, num_clusters, size=(size, num_clusters), dtype=np.int32).astype(np.int64)
         drawn += num_clusters * np.arange(size)[:, None]
         count_BG = np.bincount(drawn.ravel(), minlength=size * num_clusters).reshape(size, num_clusters)
-        yield (count_BG if cluster_N is None else count_BG[:, cluster_N]).astype(np.float64)
+        count_BG = count_BG.astype(np.uint16)
+        yield count_BG if cluster_N is None else np.take(count_BG, cluster_N, axis=1)
 
 
 @dataclass(frozen=True)
@@ -83,12 +99,12 @@ class Ties:
         group_N[slice(None) if order_N is None else order_N] = np.repeat(np.arange(start_T.size), count_T)
         return cls(order_N, start_T if start_T.size < value_N.size else None, group_N)
 
-    def centred_ranks(self, weight_BN: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def centred_ranks(self, weight_BN: Weights) -> tuple[FloatArray, FloatArray]:
         """Mid-ranks inside each weighted resample, minus their mean, [B, N]; and their sum of squares [B]."""
         weight_BT = weight_BN if self.order_N is None else np.take(weight_BN, self.order_N, axis=1)
         if self.start_T is not None:
-            weight_BT = np.add.reduceat(weight_BT, self.start_T, axis=1)
-        rank_BT = np.cumsum(weight_BT, axis=1)
+            weight_BT = np.add.reduceat(weight_BT, self.start_T, axis=1, dtype=np.float64)
+        rank_BT = np.cumsum(weight_BT, axis=1, dtype=np.float64)
         total_B1 = rank_BT[:, -1:].copy()
         rank_BT -= 0.5 * weight_BT
         rank_BT -= 0.5 * total_B1
@@ -96,7 +112,7 @@ class Ties:
         return rank_BT if self.group_N is None else np.take(rank_BT, self.group_N, axis=1), squares_B
 
 
-def weighted_srcc(weight_BN: FloatArray, first: Ties, second: Ties) -> FloatArray:
+def weighted_srcc(weight_BN: Weights, first: Ties, second: Ties) -> FloatArray:
     """SRCC of each resample [B], ranks and ties taken inside the resample; NaN where one side is constant."""
     x_BN, xx_B = first.centred_ranks(weight_BN)
     y_BN, yy_B = second.centred_ranks(weight_BN)
@@ -143,20 +159,53 @@ def bootstrap_correlations(
     order_N = np.lexsort((mos_N, score_N) if cluster_N is None else (cluster_N, mos_N, score_N))
     score_N, mos_N = score_N[order_N], mos_N[order_N]
     cluster_N = None if cluster_N is None else cluster_N[order_N]
-    linear = {name: moments(value_N[order_N], mos_N) for name, value_N in (fitted or {}).items()}
-    linear["plcc"] = moments(score_N, mos_N)
-    square_N = None if error_N is None else error_N[order_N] ** 2
+    predicted = {"plcc": score_N} | {name: value_N[order_N] for name, value_N in (fitted or {}).items()}
+    sums = _Sums(predicted, mos_N, None if error_N is None else error_N[order_N])
     ties = Ties.of(score_N), Ties.of(mos_N)
-    parts: dict[str, list[FloatArray]] = {name: [] for name in ("srcc", *linear)}
-    if error_N is not None:
-        parts["rmse"] = []
-    for weight_BN in resample_weights(score_N.size, cluster_N, num_resamples=num_resamples, seed=seed):
-        parts["srcc"].append(weighted_srcc(weight_BN, *ties))
-        for name, moment_N6 in linear.items():
-            parts[name].append(weighted_plcc(weight_BN, moment_N6))
-        if square_N is not None:
-            parts["rmse"].append(np.sqrt(weight_BN @ square_N / weight_BN.sum(axis=1)))
-    return {name: np.concatenate(chunks) for name, chunks in parts.items() if chunks}
+    rank_B: list[FloatArray] = []
+    total_BM: list[FloatArray] = []
+    waiting: list[NDArray[np.uint16]] = []
+    for count_BN in resample_counts(score_N.size, cluster_N, num_resamples=num_resamples, seed=seed):
+        rank_B.append(weighted_srcc(count_BN, *ties))
+        waiting.append(count_BN)
+        if sum(map(len, waiting)) >= _TOGETHER:
+            total_BM.append(sums.totals(np.concatenate(waiting)))
+            waiting = []
+    if waiting:
+        total_BM.append(sums.totals(np.concatenate(waiting)))
+    return {"srcc": np.concatenate(rank_B), **sums.statistics(np.concatenate(total_BM))}
+
+
+class _Sums:
+    """Weighted sums of all columns in one pass, M of them: what two predictions share is summed once."""
+
+    def __init__(self, predicted: Mapping[str, FloatArray], mos_N: FloatArray, error_N: FloatArray | None) -> None:
+        self.names = list(predicted)
+        y_N = _standard(mos_N)
+        columns = [np.ones_like(y_N), y_N, y_N * y_N]
+        for x_N in map(_standard, predicted.values()):
+            columns += [x_N, x_N * x_N, x_N * y_N]
+        self.has_error = error_N is not None
+        if error_N is not None:
+            columns.append(error_N**2)
+        self.column_MN = np.stack(columns)
+
+    def totals(self, count_BN: NDArray[np.uint16]) -> FloatArray:
+        """Sums [B, M], block by block, so that weights and columns of a block are in the cache together."""
+        total_BM = np.zeros((len(count_BN), len(self.column_MN)))
+        for first in range(0, count_BN.shape[1], _BLOCK):
+            block = slice(first, first + _BLOCK)
+            total_BM += count_BN[:, block].astype(np.float64) @ self.column_MN[:, block].T
+        return total_BM
+
+    def statistics(self, total_BM: FloatArray) -> dict[str, FloatArray]:
+        """PLCC by name, and `rmse` where errors were given."""
+        n, y, yy = total_BM[:, :3].T
+        found = {}
+        for i, name in enumerate(self.names):
+            x, xx, xy = total_BM[:, 3 + 3 * i : 6 + 3 * i].T
+            found[name] = _ratio(xy - x * y / n, xx - x * x / n, yy - y * y / n)
+        return found | ({"rmse": np.sqrt(total_BM[:, -1] / n)} if self.has_error else {})
 
 
 def percentile_interval(value_B: FloatArray, *, confidence: float = 0.95) -> list[float]:
