@@ -42,11 +42,6 @@ def test_examples_on_help_pages_parse(pondera, words, tmp_path, monkeypatch):
         command.make_context(words[-1], list(rest), parent=context)
 
 
-@pytest.mark.parametrize("word", ["judge", "serve"])
-def test_commands_of_later_versions_are_not_there_yet(pondera, word):
-    assert pondera(word).exit_code == 2
-
-
 def test_pondera_alone_shows_its_help_and_is_wrong_usage(pondera):
     result = pondera()
     assert result.exit_code == 2
