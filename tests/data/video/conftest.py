@@ -1,0 +1,5 @@
+"""Skip this folder where PyAV is missing: image-only installs do without it."""
+
+import pytest
+
+pytest.importorskip("av")
