@@ -36,6 +36,7 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 from pondera.engine.objective import aggregate, clipped_policy_loss
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import Family
+from pondera.models.block_attention import use_block_attention
 from pondera.models.nano.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from pondera.models.packing import Branch, pack, packed_logps
 
@@ -101,6 +102,8 @@ class Ours:
         self.family = Family(model, processor)
         self.family.stop_ids = frozenset()  # every completion has its full length, as on the other side
         self.backend = TransformersBackend(self.family)
+        if options.attention == "blocks":
+            use_block_attention(model)
 
     def roll_out(self, task: Task) -> None:
         """Encode, sample, reward."""
@@ -297,7 +300,7 @@ def _configuration(options: argparse.Namespace) -> dict[str, Any]:
         "group": options.group,
         "visual_tokens": processor.image_seq_len,
         "completion_tokens": options.tokens,
-        "attention": model.config.get_text_config()._attn_implementation,
+        "attention": {"pondera": options.attention, "trl": model.config.get_text_config()._attn_implementation},
         "threads": options.threads,
         "clock": options.clock,
         "repeat": options.repeat,
@@ -317,6 +320,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="tokens a completion")
     parser.add_argument("--image-px", type=int, default=512, help="side of an image; (side / 32)^2 visual tokens")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
+    parser.add_argument("--attention", choices=["blocks", "sdpa"], default="blocks", help="of our side; TRL's is sdpa")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu where others use the machine")
     parser.add_argument("--repeat", type=int, default=3, help="timed calls a round")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each side")
