@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from pondera.core.records import FIVE_POINT, Assessment, Sample
+import numpy as np
+
+from pondera.core.records import FIVE_POINT, Assessment, LabelScale, Sample
 
 
 def mean_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], list[Assessment]]:
@@ -19,24 +24,91 @@ def mean_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], list[
     Raises:
         ValueError: no sample has a label.
     """
-    labelled = [sample for sample in samples if sample.mos is not None]
-    if not labelled:
-        raise ValueError("the mean predictor needs labelled samples, got none")
-    scales = {sample.scale for sample in labelled}
-    scale = next(iter(scales)) if len(scales) == 1 else FIVE_POINT
-    scale = scale or FIVE_POINT
-    mean = sum(sample.mos_on(scale) for sample in labelled) / len(labelled)
+    labelled, scale = _labelled(samples, "mean predictor")
+    mean = _mean(labelled, scale)
 
     def assess(inputs: Sequence[Any]) -> list[Assessment]:
+        return [_answer(_path(item), mean, scale, f"mean-predictor:{mean:.6g}") for item in inputs]
+
+    return assess
+
+
+def subset_mean_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Sample]], list[Assessment]]:
+    """A system that answers the mean label of a sample's subset: what is gained by knowing only where it comes from.
+
+    Where subsets differ in quality it correlates well without a look at the image, so read correlations inside each
+    subset beside the pooled one. It takes whole samples; a subset without labels gets the mean of all.
+
+    Args:
+        samples: where the means are taken; labels are averaged on [1, 5] when their scales differ.
+
+    Raises:
+        ValueError: no sample has a label.
+    """
+    labelled, scale = _labelled(samples, "subset-mean predictor")
+    members: dict[tuple[str, str | None], list[Sample]] = defaultdict(list)
+    for sample in labelled:
+        members[sample.dataset, sample.subset].append(sample)
+    mean_of = {key: _mean(group, scale) for key, group in members.items()}
+    overall = _mean(labelled, scale)
+    fingerprint = f"subset-mean-predictor:{overall:.6g}:{len(mean_of)}"
+
+    def assess(inputs: Sequence[Sample]) -> list[Assessment]:
         return [
-            Assessment(
-                path=item.path() if isinstance(item, Sample) else str(item),
-                score=mean,
-                scale=scale,
-                mode="baseline",
-                fingerprint=f"mean-predictor:{mean:.6g}",
-            )
+            _answer(item.path(), mean_of.get((item.dataset, item.subset), overall), scale, fingerprint)
             for item in inputs
         ]
 
     return assess
+
+
+def file_size_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], list[Assessment]]:
+    """A straight line from the logarithm of the file size, in bytes, to the label, fitted by least squares.
+
+    Compression and detail both show in the size, so that it correlates with quality in many sets. Answers are kept on
+    the scale.
+
+    Args:
+        samples: where the line is fitted; their files must be there.
+
+    Raises:
+        ValueError: no sample has a label.
+        OSError: a file is missing.
+    """
+    labelled, scale = _labelled(samples, "file-size predictor")
+    x_N = np.array([_log_size(sample.path()) for sample in labelled])
+    y_N = np.array([sample.mos_on(scale) for sample in labelled])
+    spread = float(x_N.var())
+    slope = float(((x_N - x_N.mean()) * (y_N - y_N.mean())).mean()) / spread if spread > 0 else 0.0
+    start = float(y_N.mean() - slope * x_N.mean())
+
+    def assess(inputs: Sequence[Any]) -> list[Assessment]:
+        lines = [(path, start + slope * _log_size(path)) for path in map(_path, inputs)]
+        fingerprint = f"file-size-predictor:{start:.6g}:{slope:.6g}"
+        return [_answer(path, min(max(y, scale.low), scale.high), scale, fingerprint) for path, y in lines]
+
+    return assess
+
+
+def _labelled(samples: Sequence[Sample], name: str) -> tuple[list[Sample], LabelScale]:
+    labelled = [sample for sample in samples if sample.mos is not None]
+    if not labelled:
+        raise ValueError(f"the {name} needs labelled samples, got none")
+    scales = {sample.scale for sample in labelled}
+    return labelled, (next(iter(scales)) if len(scales) == 1 else None) or FIVE_POINT
+
+
+def _mean(samples: Sequence[Sample], scale: LabelScale) -> float:
+    return sum(sample.mos_on(scale) for sample in samples) / len(samples)
+
+
+def _path(item: Any) -> str:
+    return item.path() if isinstance(item, Sample) else str(item)
+
+
+def _log_size(path: str) -> float:
+    return math.log(max(1, Path(path).stat().st_size))
+
+
+def _answer(path: str, score: float, scale: LabelScale, fingerprint: str) -> Assessment:
+    return Assessment(path=path, score=score, scale=scale, mode="baseline", fingerprint=fingerprint)
