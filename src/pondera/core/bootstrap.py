@@ -68,8 +68,8 @@ def resample_counts(
         drawn = rng.integers(0, num_clusters, size=(size, num_clusters), dtype=np.int32).astype(np.int64)
         drawn += num_clusters * np.arange(size)[:, None]
         count_BG = np.bincount(drawn.ravel(), minlength=size * num_clusters).reshape(size, num_clusters)
-        count_BG = count_BG.astype(np.uint16)
-        yield count_BG if cluster_N is None else np.take(count_BG, cluster_N, axis=1)
+        small_BG = count_BG.astype(np.uint16)
+        yield small_BG if cluster_N is None else small_BG.take(cluster_N, axis=1)
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ class Ties:
 
     def centred_ranks(self, weight_BN: Weights) -> tuple[FloatArray, FloatArray]:
         """Mid-ranks inside each weighted resample, minus their mean, [B, N]; and their sum of squares [B]."""
-        weight_BT = weight_BN if self.order_N is None else np.take(weight_BN, self.order_N, axis=1)
+        weight_BT: Weights = weight_BN if self.order_N is None else weight_BN.take(self.order_N, axis=1)
         if self.start_T is not None:
             weight_BT = np.add.reduceat(weight_BT, self.start_T, axis=1, dtype=np.float64)
-        rank_BT = np.cumsum(weight_BT, axis=1, dtype=np.float64)
+        rank_BT: FloatArray = np.cumsum(weight_BT, axis=1, dtype=np.float64)
         total_B1 = rank_BT[:, -1:].copy()
         rank_BT -= 0.5 * weight_BT
         rank_BT -= 0.5 * total_B1
