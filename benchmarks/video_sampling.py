@@ -25,7 +25,7 @@ from pondera.data.images import load_image
 from pondera.data.photographs import list_photographs
 from pondera.data.video import bin_centres, sample_clip
 from pondera.data.video.pixels import to_srgb
-from pondera.data.video.probe import num_threads
+from pondera.data.video.container import num_threads
 
 RATE = 30
 

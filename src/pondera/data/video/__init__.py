@@ -1,6 +1,6 @@
 """Reading videos: the frame shown at a time, as 8-bit sRGB, from whatever container FFmpeg reads.
 
-    probe.py      what a file says about itself; errors a person can act on
+    container.py  what a file says about itself; errors a person can act on
     pixels.py     one decoded picture -> uint8 [H, W, 3]: range, matrix, 10 bit, HDR, alpha, rotation
     frames.py     the picture nearest to a time, by seeking or by decoding on, whichever is less work
     sampling.py   at which times to look; a sampled clip
@@ -13,8 +13,8 @@ PyAV decodes and is an extra: `pip install "pondera[video]"`. Nothing here is im
 from __future__ import annotations
 
 from pondera.data.video.cache import cached_clip
+from pondera.data.video.container import VIDEO_SUFFIXES, VideoInfo, is_video_file, probe
 from pondera.data.video.frames import Frame, VideoReader
-from pondera.data.video.probe import VIDEO_SUFFIXES, VideoInfo, is_video_file, probe
 from pondera.data.video.sampling import Clip, bin_centres, jittered_times, sample_clip
 from pondera.data.video.workers import sample_many
 

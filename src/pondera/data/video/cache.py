@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pondera.data.video.container import VideoInfo
 from pondera.data.video.frames import Frame
-from pondera.data.video.probe import VideoInfo
 from pondera.data.video.sampling import Clip, sample_clip
 from pondera.errors import MediaError
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pondera.data.video import pixels
-from pondera.data.video.probe import (
+from pondera.data.video.container import (
     VideoInfo,
     check_size,
     explained,
@@ -169,7 +169,7 @@ class VideoReader:
         around = [p for p in (self._before, self._after) if p is not None]
         if not around:
             raise MediaError(f"{self.path}: no picture in it can be decoded; the file looks damaged, get it again")
-        return min(around, key=lambda p: (abs(p.time_s - asked_s), p.time_s))
+        return min(around, key=lambda p: (round(abs(p.time_s - asked_s), 9), p.time_s))
 
     def _decode_up_to(self, asked_s: float) -> None:
         """Step until the time lies between two pictures that follow each other."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pondera.data.video.container import VideoInfo
 from pondera.data.video.frames import Frame, UInt8Array, VideoReader
-from pondera.data.video.probe import VideoInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from pondera.data.video.probe import import_av
+from pondera.data.video.container import import_av
 from pondera.data.video.sampling import Clip, sample_clip
 from pondera.errors import MediaError
 
