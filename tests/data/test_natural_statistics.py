@@ -1,0 +1,67 @@
+"""BRISQUE features: known distributions come back, and features move with damage."""
+
+import numpy as np
+import pytest
+
+from pondera.data.images import load_image
+from pondera.data.natural_statistics import brisque_features, fit_aggd, fit_ggd, normalised_luma
+from pondera.data.photographs import list_photographs
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return load_image(list_photographs()[4])[:256, :256]
+
+
+@pytest.mark.parametrize("shape", [0.5, 1.0, 2.0, 4.0])
+def test_shape_and_variance_of_generalised_gaussian_samples_come_back(shape):
+    """|x|^shape is gamma distributed with parameter 1 / shape when x is generalised Gaussian of scale 1."""
+    rng = np.random.default_rng(0)
+    value_N = rng.gamma(1 / shape, size=400_000) ** (1 / shape) * rng.choice([-1, 1], 400_000)
+    got_shape, got_variance = fit_ggd(value_N)
+    assert got_shape == pytest.approx(shape, rel=0.02)
+    assert got_variance == pytest.approx(np.var(value_N), rel=1e-3)
+
+
+@pytest.mark.parametrize(("shape", "left", "right"), [(2.0, 1.0, 2.0), (1.0, 3.0, 1.0), (0.8, 1.0, 1.0)])
+def test_parameters_of_asymmetric_samples_come_back(shape, left, right):
+    """A side is chosen in proportion to its scale, which makes the density continuous at 0."""
+    rng = np.random.default_rng(1)
+    side_N = rng.random(400_000) < left / (left + right)
+    value_N = rng.gamma(1 / shape, size=400_000) ** (1 / shape) * np.where(side_N, -left, right)
+    got_shape, got_mean, got_left, got_right = fit_aggd(value_N)
+    assert got_shape == pytest.approx(shape, rel=0.03)
+    assert got_mean == pytest.approx(value_N.mean(), abs=0.02)
+    assert np.sqrt(got_left / got_right) == pytest.approx(left / right, rel=0.02)
+
+
+def test_there_are_36_finite_features_also_of_a_flat_image(photograph):
+    for image in (photograph, np.full((16, 17, 3), 90, np.uint8)):
+        feature_F = brisque_features(image)
+        assert feature_F.shape == (36,)
+        assert np.isfinite(feature_F).all()
+
+
+def test_mirroring_swaps_the_diagonals_only(photograph):
+    feature_F, mirrored_F = brisque_features(photograph), brisque_features(photograph[:, ::-1])
+    assert mirrored_F[:10] == pytest.approx(feature_F[:10], rel=0.02)
+    assert mirrored_F[10:14] == pytest.approx(feature_F[14:18], rel=0.05)
+
+
+def test_normalised_luma_rises_in_spread_with_noise_and_falls_with_blur(photograph):
+    from scipy.ndimage import gaussian_filter
+
+    luma_HW = photograph @ np.array([0.299, 0.587, 0.114])
+    noise_HW = np.random.default_rng(2).normal(size=luma_HW.shape)
+    noisy = [fit_ggd(normalised_luma(luma_HW + sigma * noise_HW).ravel())[1] for sigma in (0, 5, 15, 40)]
+    blurred = [fit_ggd(normalised_luma(gaussian_filter(luma_HW, s)).ravel())[1] for s in (0.01, 1, 2, 4)]
+    assert noisy == sorted(noisy)
+    assert blurred == sorted(blurred, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((20, 20), np.uint8), np.zeros((20, 20, 3)), np.zeros((15, 40, 3), np.uint8)]
+)
+def test_what_is_no_image_or_too_small_is_refused(wrong):
+    with pytest.raises(ValueError, match="image must be"):
+        brisque_features(wrong)
