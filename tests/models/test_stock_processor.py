@@ -51,6 +51,12 @@ def test_encoded_prompts_hold_image_tensors_and_nothing_that_counts_tokens(famil
         assert prompt.media["pixel_values"].shape == (1, num_images, 3, 16, 16)
 
 
+def test_a_stock_processor_is_not_asked_for_a_jitter_it_does_not_know(family):
+    plain, jittered = (family.encode([noise_image()], "Rate it.", jitter_seed=seed) for seed in (None, 3))
+    assert plain.ids == jittered.ids
+    assert all(torch.equal(plain.media[name], jittered.media[name]) for name in plain.media)
+
+
 def test_packed_and_separate_agree_on_encoded_prompts(family):
     prompts = _prompts(family)
     texts = [["good", "poor, very poor"], ["2.41", "x"], ["<think>", "4"]]

@@ -91,7 +91,8 @@ class Family:
         Raises:
             ModelError: the processor made no image tokens: the model would answer blind.
         """
-        options = {} if jitter_seed is None else {"jitter_seed": jitter_seed}
+        has_jitter = "jitter_seed" in inspect.signature(self.processor.__call__).parameters
+        options = {"jitter_seed": jitter_seed} if has_jitter and jitter_seed is not None else {}
         encoded = self.processor(text=[self.prompt_text(text, len(images))], images=list(images), **options)
         ids = tuple(int(token) for token in encoded.pop("input_ids")[0])
         for name in ("attention_mask", *_TOKEN_TYPES):
