@@ -160,12 +160,11 @@ class VideoReader:
     # -- choosing ----------------------------------------------------------------------------------------------------
 
     def _nearest(self, asked_s: float) -> _Picture:
-        if self._after is None or asked_s > self._after.time_s:
+        if self._before is not None and asked_s < self._before.time_s:
+            self._rewind()
+        if self._after is not None and asked_s > self._after.time_s:
             self._approach(asked_s)
             self._decode_up_to(asked_s)
-        elif self._before is not None and asked_s < self._before.time_s:
-            self._rewind()
-            return self._nearest(asked_s)
         around = [p for p in (self._before, self._after) if p is not None]
         if not around:
             raise MediaError(f"{self.path}: no picture in it can be decoded; the file looks damaged, get it again")
