@@ -1,0 +1,200 @@
+"""Distillation over HTTP: its throughput beside a plain load generator's, and what a hostile service costs.
+
+    python benchmarks/distill.py --json                        a service that waits 0.4 s and answers
+    python benchmarks/distill.py --base-url http://127.0.0.1:8000/v1 --model nano --prompt quality.short
+
+The load generator sends the very same requests, made beforehand, at the same concurrency, and throws the replies away:
+what is missing to it is the price of reading images, checking replies, recording and filtering. Without --base-url a
+service on loopback, in a process of its own, plays the teacher; a second run then meets one that fails half the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import importlib.util
+import json
+import multiprocessing
+import platform
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx2
+import numpy as np
+from PIL import Image
+
+from pondera.core.records import Media, Sample
+from pondera.generate.chat import ChatClient
+from pondera.teach import OpenAITeacher, distill
+
+SERVER = Path(__file__).parents[1] / "tests" / "generate" / "chat_server.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    parser.add_argument("--base-url", help="a real service; default: one that plays the teacher")
+    parser.add_argument("--model", default="teacher")
+    parser.add_argument("--prompt", default="quality.short")
+    parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--size", type=int, default=96, help="width and height of the images, noise, in pixels")
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--max-tokens", type=int, default=96)
+    parser.add_argument("--pause-ms", type=float, default=400, help="of the played service")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; the median ratio counts")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        samples = make_samples(Path(folder), args.samples, args.size)
+        if args.base_url:
+            found = measure(args.base_url, samples, args, Path(folder))
+        else:
+            with Played(args.pause_ms / 1000, failing=0.0) as url:
+                found = measure(url, samples, args, Path(folder))
+            with Played(args.pause_ms / 1000, failing=0.5) as url:
+                found["hostile"] = meet_failures(url, samples, args, Path(folder))
+    found["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    found["configuration"] = {**vars(args), "python": platform.python_version(), "machine": platform.machine()}
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in found.items()))
+
+
+def make_samples(folder: Path, count: int, size: int) -> list[Sample]:
+    samples = []
+    for i in range(count):
+        path = folder / f"{i}.png"
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (size, size, 3), np.uint8)).save(path)
+        samples.append(Sample(f"s{i}", (Media(str(path)),)))
+    return samples
+
+
+def teacher_for(url: str, args: argparse.Namespace, **settings: Any) -> OpenAITeacher:
+    client = ChatClient(url, args.model, concurrency=args.concurrency, **settings)
+    return OpenAITeacher(client, prompt=args.prompt, temperatures=(0.7,), max_tokens=args.max_tokens)
+
+
+def measure(url: str, samples: list[Sample], args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Both in turn, several times; a service's speed drifts, so each ratio is of neighbours."""
+    payloads = [
+        {
+            "model": args.model,
+            "messages": request.messages,
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+            "seed": request.seed,
+        }
+        for request in teacher_for(url, args)._requests(samples, 1, 0, 0)
+    ]
+    rounds = []
+    for number in range(args.repeat):
+        plain_s = asyncio.run(load(url, payloads, args.concurrency))
+        start = time.perf_counter()
+        done = distill(samples, teacher_for(url, args), folder / f"round{number}")
+        rounds.append((plain_s, time.perf_counter() - start))
+    ratios = sorted(plain_s / own_s for plain_s, own_s in rounds)
+    return {
+        "throughput_ratio": round(ratios[len(ratios) // 2], 4),
+        "plain_requests_per_s": [round(len(samples) / plain_s, 1) for plain_s, _ in rounds],
+        "distill_requests_per_s": [round(len(samples) / own_s, 1) for _, own_s in rounds],
+        "num_responses": done.num_responses,
+        "num_kept": done.num_kept,
+    }
+
+
+async def load(url: str, payloads: list[dict[str, Any]], concurrency: int) -> float:
+    """Seconds to send all payloads."""
+    waiting = iter(payloads)
+
+    async def worker(client: httpx2.AsyncClient) -> None:
+        for payload in waiting:
+            (await client.post(f"{url}/chat/completions", json=payload)).raise_for_status()
+
+    limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    async with httpx2.AsyncClient(timeout=300, limits=limits) as client:
+        start = time.perf_counter()
+        await asyncio.gather(*(worker(client) for _ in range(concurrency)))
+        return time.perf_counter() - start
+
+
+def meet_failures(url: str, samples: list[Sample], args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    settings = {"timeout_s": 2.0, "backoff_s": 0.02, "max_wait_s": 0.5, "tries": 30, "max_reply_bytes": 100_000}
+    teacher = teacher_for(url, args, **settings)
+    start = time.perf_counter()
+    done = distill(samples, teacher, folder / "hostile")
+    seconds = time.perf_counter() - start
+    again = distill(samples, teacher_for(url, args), folder / "hostile")
+    whole = (folder / "round0" / "rationales.jsonl").read_bytes()
+    return {
+        "num_responses": done.num_responses,
+        "tries": done.usage["tries"],
+        "seconds": round(seconds, 2),
+        "asked_again_afterwards": again.num_new,
+        "same_file": done.manifest.read_bytes() == whole,
+    }
+
+
+class Played:
+    """The tests' chat server in a process of its own, so that it does not share the client's interpreter."""
+
+    def __init__(self, pause_s: float, failing: float) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.receiver, sender = context.Pipe(duplex=False)
+        self.process = context.Process(target=play, args=(sender, pause_s, failing), daemon=True)
+
+    def __enter__(self) -> str:
+        self.process.start()
+        return self.receiver.recv()
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.join()
+
+
+def play(sender: Any, pause_s: float, failing: float) -> None:
+    server = load_server()
+    generator = random.Random(0)
+
+    def behave(payload: dict[str, Any]) -> Any:
+        instance.payloads.clear()
+        instance.headers.clear()
+        digest = hashlib.sha256(json.dumps(payload).encode()).hexdigest()
+        text = f"<think>scene {digest}: its edges are soft and its sky is clean</think><answer>3.00</answer>"
+        body = server.say(text).body
+        failures = [
+            server.Said(b"slow down", 429, {"retry-after": "0.05"}),
+            server.Said(b"<html>", 500),
+            server.Said(body, pause_s=5.0),
+            server.Said(body, cut=0),
+            server.Said(body, cut=len(body) // 2),
+            server.Said(body[:50]),
+            server.say("x", choices=[]),
+            server.say("x", model="another"),
+            server.Said(b"x" * 1_000_000),
+        ]
+        return generator.choice(failures) if generator.random() < failing else server.Said(body, pause_s=pause_s)
+
+    instance = server.ChatServer(behave)
+    with instance:
+        sender.send(instance.url)
+        instance.thread.join()
+
+
+def load_server() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("chat_server", SERVER)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["chat_server"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()
