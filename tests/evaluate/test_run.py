@@ -59,6 +59,21 @@ def test_batch_size_does_not_change_the_result(samples, make_assess):
     assert one.metrics["overall"]["srcc_ci"] == two.metrics["overall"]["srcc_ci"]
 
 
+def test_worst_case_metrics_give_an_invalid_answer_the_lowest_score(samples, make_assess):
+    run = evaluate(samples, make_assess(0.5, drop_every=10), name="x", num_resamples=20)
+    score = [row["score"] if row["valid"] else 0.0 for row in run.rows]
+    expected = scipy.stats.spearmanr(score, [row["mos"] for row in run.rows]).statistic
+    worst = run.metrics["worst_case"]["overall"]
+    assert worst["srcc"] == pytest.approx(expected, abs=1e-12)
+    assert (worst["n"], worst["n_invalid"], run.metrics["overall"]["n"]) == (120, 0, 108)
+    assert worst["srcc"] < run.metrics["overall"]["srcc"]
+
+
+def test_without_invalid_answers_both_conventions_are_one(samples, make_assess):
+    metrics = evaluate(samples, make_assess(0.5), name="x", num_resamples=20).metrics
+    assert metrics["worst_case"]["datasets"] == metrics["datasets"]
+
+
 def test_invalid_answers_are_counted_never_replaced(samples, make_assess):
     run = evaluate(samples, make_assess(0.5, drop_every=10), name="x", num_resamples=20)
     assert run.protocol["n_invalid"] == run.metrics["overall"]["n_invalid"] == 12
@@ -93,13 +108,30 @@ def test_metrics_json_is_strict_json_without_a_date(samples, make_assess, tmp_pa
     assert document["overall"]["srcc"] is None
     assert document["overall"]["rmse"] > 0
     assert document["protocol"]["mode"] == "baseline"
-    assert {"overall", "datasets", "subsets", "protocol", "name"} == set(document)
+    shown = {"overall", "datasets", "subsets", "worst_case", "within_subsets", "diagnosis"}
+    assert shown | {"protocol", "name"} == set(document)
 
 
 def test_saving_twice_writes_the_same_bytes(samples, make_assess, tmp_path):
     for folder in ("a", "b"):
         evaluate(samples, make_assess(0.5), name="x", num_resamples=20).save(tmp_path / folder)
     assert (tmp_path / "a/metrics.json").read_bytes() == (tmp_path / "b/metrics.json").read_bytes()
+
+
+def test_equal_ids_of_two_datasets_are_two_samples(samples, make_assess):
+    other = [replace(sample, dataset="other") for sample in samples]
+    run = evaluate([*samples, *other], make_assess(0.5), name="x", num_resamples=0)
+    assert set(run.metrics["datasets"]) == {"sim", "other"}
+    assert compare_systems(run, run, num_resamples=20)["n"] == 240
+
+
+def test_metrics_of_an_earlier_version_can_still_be_read(samples, make_assess, tmp_path):
+    evaluate(samples, make_assess(0.5), name="x", num_resamples=0).save(tmp_path)
+    document = json.loads((tmp_path / "metrics.json").read_text())
+    for key in ("worst_case", "within_subsets", "diagnosis"):
+        del document[key]
+    (tmp_path / "metrics.json").write_text(json.dumps(document))
+    assert set(load_evaluation(tmp_path).metrics) == {"overall", "datasets", "subsets"}
 
 
 def test_empty_runs_equal_ids_and_lost_assessments_are_refused(samples, make_assess):

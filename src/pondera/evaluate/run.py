@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from pondera._version import __version__
 from pondera.core.metrics import compare_groups, jsonable, summarise_groups
 from pondera.core.records import Assessment, Sample
 from pondera.errors import DatasetError
+from pondera.evaluate.assessing import BATCH_SIZE, Assess, Progress, assess_samples, recall_samples, record_samples
+from pondera.evaluate.diagnosis import diagnose, within_subsets
 from pondera.evaluate.predictions import Row, prediction_row, read_predictions, write_predictions
+from pondera.evaluate.store import AssessmentStore
 
-Assess = Callable[[Sequence[Any]], Sequence[Assessment]]
+_FURTHER = ("worst_case", "within_subsets", "diagnosis")  # files of earlier versions have none
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Evaluation:
     Args:
         name: of the system.
         rows: the predictions table, see `predictions.prediction_row`.
-        metrics: `overall`, `datasets`, `subsets`, see `core.metrics.summarise_groups`.
+        metrics: `overall`, `datasets`, `subsets` and more, see `measure`.
         protocol: how it was made: everything another person needs to repeat the number, and no date.
     """
 
@@ -50,11 +54,12 @@ def evaluate(
     *,
     name: str,
     whole_samples: bool = False,
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     protocol: Mapping[str, Any] | None = None,
     num_resamples: int = 1000,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    store: AssessmentStore | None = None,
+    on_progress: Progress | None = None,
 ) -> Evaluation:
     """Assess every sample and measure the scores.
 
@@ -69,33 +74,79 @@ def evaluate(
         protocol: further facts to keep with the numbers (manifest, model, prompt, ...).
         num_resamples: of the bootstrap.
         seed: of the bootstrap.
+        store: of this system: what stands in it is not assessed again, what is new is recorded batch by batch.
         on_progress: called with (done, total) after every batch.
 
     Raises:
-        ValueError: there are no samples, two share an id, or `assess` returned another number of assessments.
+        ValueError: there are no samples, two share dataset and id, or `assess` returned another number of assessments.
     """
-    if not samples:
-        raise ValueError("nothing to evaluate: the list of samples is empty")
-    if len({sample.id for sample in samples}) != len(samples):
-        raise ValueError("sample ids must be unique; two manifests with equal ids need a prefix each")
-    rows: list[Row] = []
-    for first in range(0, len(samples), batch_size):
-        batch = samples[first : first + batch_size]
-        assessments = assess(list(batch) if whole_samples else [sample.path() for sample in batch])
-        if len(assessments) != len(batch):
-            raise ValueError(f"{name} returned {len(assessments)} assessments for {len(batch)} samples")
-        rows += [prediction_row(sample, assessment) for sample, assessment in zip(batch, assessments, strict=True)]
-        if on_progress is not None:
-            on_progress(len(rows), len(samples))
+    check_samples(samples)
+    asking: dict[str, Any] = {"whole_samples": whole_samples, "batch_size": batch_size, "on_progress": on_progress}
+    if store is None:
+        assessments = assess_samples(samples, assess, **asking)
+    else:
+        record_samples(samples, assess, store, **asking)
+        assessments = recall_samples(samples, store, whole_samples=whole_samples)
+    return evaluation_of(samples, assessments, name=name, protocol=protocol, num_resamples=num_resamples, seed=seed)
+
+
+def evaluation_of(
+    samples: Sequence[Sample],
+    assessments: Sequence[Assessment],
+    *,
+    name: str,
+    protocol: Mapping[str, Any] | None = None,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """The measuring half of `evaluate`: from one assessment per sample, in order; arguments as there."""
+    rows = [prediction_row(sample, assessment) for sample, assessment in zip(samples, assessments, strict=True)]
     metrics = measure(rows, num_resamples=num_resamples, seed=seed)
     facts = {**_facts(rows), "num_resamples": num_resamples, "seed": seed, "pondera": __version__, **(protocol or {})}
     return Evaluation(name, rows, metrics, facts)
 
 
-def measure(rows: Sequence[Mapping[str, Any]], *, num_resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """The metrics of a predictions table: `overall`, `datasets`, `subsets`; intervals are clustered by content."""
+def check_samples(samples: Sequence[Sample]) -> None:
+    """Refuse what cannot be evaluated.
+
+    Raises:
+        ValueError: there are no samples, or two share dataset and id.
+    """
+    if not samples:
+        raise ValueError("nothing to evaluate: the list of samples is empty")
+    (name, count), *_ = Counter((sample.dataset, sample.id) for sample in samples).most_common(1)
+    if count > 1:
+        raise ValueError(
+            f"sample ids must be unique in their dataset; {name[1]!r} of dataset {name[0]!r} stands {count} times"
+        )
+
+
+def measure(rows: Sequence[Row], *, num_resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """The metrics of a predictions table; intervals are clustered by content.
+
+    Returns:
+        `overall`, `datasets`, `subsets`: rows without a valid answer are left out, and counted. `worst_case` holds
+        the same three where such a row has the lowest score of its scale: the price of not answering.
+        `within_subsets` and `diagnosis`: see `diagnosis.within_subsets` and `diagnosis.diagnose`.
+    """
+    score = [row["score"] if row["valid"] else math.nan for row in rows]
+    dropped = _summaries(rows, score, num_resamples, seed)
+    if all(row["valid"] for row in rows):
+        worst = dropped
+    else:
+        low = [row["score"] if row["valid"] else row["scale_low"] for row in rows]
+        worst = _summaries(rows, low, num_resamples, seed)
+    return {
+        **dropped,
+        "worst_case": worst,
+        "within_subsets": within_subsets(dropped),
+        "diagnosis": diagnose(rows, num_resamples=num_resamples, seed=seed),
+    }
+
+
+def _summaries(rows: Sequence[Row], score: Sequence[float], num_resamples: int, seed: int) -> dict[str, Any]:
     return summarise_groups(
-        [row["score"] if row["valid"] else math.nan for row in rows],
+        score,
         [row["mos"] for row in rows],
         dataset=[row["dataset"] for row in rows],
         subset=[row["subset"] for row in rows],
@@ -119,6 +170,7 @@ def load_evaluation(folder: str | Path) -> Evaluation:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         metrics = {key: _revive(document[key]) for key in ("overall", "datasets", "subsets")}
+        metrics |= {key: _revive(document[key]) for key in _FURTHER if key in document}
         name, protocol = document["name"], document["protocol"]
     except (json.JSONDecodeError, KeyError) as error:
         raise DatasetError(f"{path}: not the metrics of an evaluation ({error}); run the evaluation again") from None
@@ -138,8 +190,9 @@ def compare_systems(
     Raises:
         ValueError: the two share no sample, or disagree about a label.
     """
-    row_of = {row["sample"]: row for row in baseline.rows}
-    pairs = [(row_of[row["sample"]], row) for row in other.rows if row["sample"] in row_of]
+    row_of = {(row["dataset"], row["sample"]): row for row in baseline.rows}
+    named = [((row["dataset"], row["sample"]), row) for row in other.rows]
+    pairs = [(row_of[key], row) for key, row in named if key in row_of]
     if not pairs:
         raise ValueError(f"{baseline.name} and {other.name} share no sample; evaluate both on one manifest")
     for one, two in pairs:
