@@ -24,8 +24,8 @@ from PIL import Image
 from pondera.data.images import load_image
 from pondera.data.photographs import list_photographs
 from pondera.data.video import bin_centres, sample_clip
-from pondera.data.video.pixels import to_srgb
 from pondera.data.video.container import num_threads
+from pondera.data.video.pixels import to_srgb
 
 RATE = 30
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pondera.data.video.cache import cached_clip
 from pondera.data.video.container import VIDEO_SUFFIXES, VideoInfo, is_video_file, probe
 from pondera.data.video.frames import Frame, VideoReader
-from pondera.data.video.sampling import Clip, bin_centres, jittered_times, sample_clip
+from pondera.data.video.sampling import Clip, bin_centres, jittered_times, sample_clip, sample_clips, shrunk
 from pondera.data.video.workers import sample_many
 
 __all__ = [
@@ -30,5 +30,7 @@ __all__ = [
     "jittered_times",
     "probe",
     "sample_clip",
+    "sample_clips",
     "sample_many",
+    "shrunk",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,13 +39,13 @@ def bin_centres(duration_s: float, num: int) -> list[float]:
     return [duration_s * (i + 0.5) / num for i in range(num)]
 
 
-def jittered_times(duration_s: float, num: int, seed: int) -> list[float]:
+def jittered_times(duration_s: float, num: int, seed: int | Sequence[int]) -> list[float]:
     """One time in each of `num` equal bins, uniform within its bin, ascending: sampling for training.
 
     Args:
         duration_s: >= 0.
         num: of bins, >= 1.
-        seed: >= 0; the same seed gives the same times.
+        seed: >= 0, or several such numbers; the same seed gives the same times.
 
     Raises:
         ValueError: an argument is out of range.
@@ -71,16 +72,43 @@ def sample_clip(
         MediaError: the file cannot be read.
         MissingExtra: PyAV is not installed.
     """
-    if max_side is not None and max_side < 1:
-        raise ValueError(f"max_side must be >= 1 pixel, got {max_side}")
+    return sample_clips(path, [(num, max_side)], seed=seed, limit_s=limit_s)[0]
+
+
+def sample_clips(
+    path: str | Path,
+    parts: Sequence[tuple[int, int | None]],
+    *,
+    seed: int | None = None,
+    limit_s: float = 300.0,
+) -> tuple[Clip, ...]:
+    """Sample a video several times over in one pass: for example 16 small frames and 3 large ones.
+
+    Args:
+        path: any file that FFmpeg reads.
+        parts: number of frames and longer side (None keeps it) of each clip; see `sample_clip`.
+        seed: as in `sample_clip`; each part draws its own jitter.
+        limit_s: as in `sample_clip`.
+
+    Returns:
+        One clip for each part.
+
+    Raises:
+        ValueError, MediaError, MissingExtra: as in `sample_clip`.
+    """
+    bad = [side for _, side in parts if side is not None and side < 1]
+    if bad or not parts:
+        raise ValueError(f"parts must be at least one, each with max_side None or >= 1 pixel, got {list(parts)}")
     with VideoReader(path, limit_s=limit_s) as reader:
         info = reader.info
-        frames = _sampled(reader, _times(info.duration_s, num, seed), max_side)
-        end_s = frames[-1].time_s + (1 / info.rate if info.rate else 0.0)
-        if frames[-1].asked_s - end_s <= info.duration_s / num:
-            return Clip(info, tuple(frames))
-        frames = _sampled(reader, _times(end_s, num, seed), max_side)
-        return Clip(replace(info, duration_s=end_s), tuple(frames), ends_early=True)
+        frames = _sampled(reader, info.duration_s, parts, seed)
+        last = max((f for part in frames for f in part), key=lambda f: f.asked_s)
+        end_s = last.time_s + (1 / info.rate if info.rate else 0.0)
+        if last.asked_s - end_s <= info.duration_s / max(num for num, _ in parts):
+            return tuple(Clip(info, tuple(part)) for part in frames)
+        frames = _sampled(reader, end_s, parts, seed)
+        info = replace(info, duration_s=end_s)
+        return tuple(Clip(info, tuple(part), ends_early=True) for part in frames)
 
 
 def shrunk(image_HWC: UInt8Array, max_side: int | None) -> UInt8Array:
@@ -93,12 +121,19 @@ def shrunk(image_HWC: UInt8Array, max_side: int | None) -> UInt8Array:
     return np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.LANCZOS))
 
 
-def _times(duration_s: float, num: int, seed: int | None) -> list[float]:
-    return bin_centres(duration_s, num) if seed is None else jittered_times(duration_s, num, seed)
-
-
-def _sampled(reader: VideoReader, times_s: list[float], max_side: int | None) -> list[Frame]:
-    return [replace(frame, image=shrunk(frame.image, max_side)) for frame in reader.at(times_s)]
+def _sampled(
+    reader: VideoReader, duration_s: float, parts: Sequence[tuple[int, int | None]], seed: int | None
+) -> list[list[Frame]]:
+    """The frames of each part, read in the order of their times."""
+    asked = []
+    for place, (num, _) in enumerate(parts):
+        times = bin_centres(duration_s, num) if seed is None else jittered_times(duration_s, num, [seed, place])
+        asked += [(time_s, place) for time_s in times]
+    asked.sort()
+    frames: list[list[Frame]] = [[] for _ in parts]
+    for frame, (_, place) in zip(reader.at(time_s for time_s, _ in asked), asked, strict=True):
+        frames[place].append(replace(frame, image=shrunk(frame.image, parts[place][1])))
+    return frames
 
 
 def _check(duration_s: float, num: int) -> None:
