@@ -22,6 +22,7 @@ from typing import IO, Any
 from pondera.core.records import Assessment, LabelScale, Sample
 from pondera.errors import DatasetError
 
+UNREADABLE = "unreadable:"
 _READERS = 4  # files hashed side by side: hashing waits for the disk more than for the processor
 _NUMBERS = ("score", "spread", "seconds")
 
@@ -121,7 +122,7 @@ def _file_digest(path: str) -> str:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return f"unreadable:{path}"
+        return f"{UNREADABLE}{path}"
 
 
 def _read(path: Path) -> dict[str, Assessment]:

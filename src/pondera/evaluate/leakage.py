@@ -1,0 +1,79 @@
+"""Has the model seen what it is tested on? Found out from content where training samples are known, else from names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from pondera.core.records import Sample
+from pondera.errors import DatasetError
+from pondera.evaluate.store import UNREADABLE, content_keys
+
+_NO_NAME = "default"  # dataset of manifests that name none: two of them need have nothing in common
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Samples that are in training and in the test.
+
+    Args:
+        dataset: of the tested samples.
+        num_samples: how many of them.
+        why: in words.
+    """
+
+    dataset: str
+    num_samples: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}: {self.num_samples} samples, {self.why}"
+
+
+def find_leaks(tested: Sequence[Sample], train: Sequence[Sample], trained_on: Collection[str] = ()) -> list[Leak]:
+    """Everything that shows training content in the test.
+
+    Args:
+        tested: samples under the dataset names of their manifests.
+        train: the samples that the model was trained on, as far as they are known.
+        trained_on: names of the datasets that the model was trained on, from its card.
+
+    Returns:
+        One leak per dataset and reason: the very file, or a content (`reference`) of one dataset, is also in
+        `train`; or the model card names the dataset, and the samples are of its training split or of no named split.
+    """
+    found: defaultdict[tuple[str, str], int] = defaultdict(int)
+    train_contents = {(sample.dataset, sample.content) for sample in train}
+    train_files = set(content_keys(train)) if train else set()
+    tested_files = content_keys(tested) if train else [UNREADABLE] * len(tested)
+    for sample, key in zip(tested, tested_files, strict=True):
+        if not key.startswith(UNREADABLE) and key in train_files:
+            found[sample.dataset, "the same files are in training"] += 1
+        elif (sample.dataset, sample.content) in train_contents:
+            found[sample.dataset, "the same contents are in training"] += 1
+        elif sample.dataset in trained_on and sample.dataset != _NO_NAME and sample.split in (None, "train"):
+            split = "training split" if sample.split else "no named split"
+            found[sample.dataset, f"the model was trained on this dataset, and these are of its {split}"] += 1
+    return [Leak(dataset, count, why) for (dataset, why), count in sorted(found.items())]
+
+
+def refuse_leaks(leaks: Sequence[Leak]) -> None:
+    """Stop where there is a leak.
+
+    Raises:
+        DatasetError: there is one; the message lists all, and the way out.
+    """
+    if leaks:
+        raise DatasetError(
+            "the model has seen what it would be tested on: "
+            + "; ".join(map(str, leaks))
+            + ". Choose a held-out --split, or force it with --allow-leakage: the report then says so"
+        )
+
+
+def domains(datasets: Collection[str], trained_on: Collection[str]) -> dict[str, str]:
+    """By dataset: "in" the training domain, "cross", or "unknown" where the model card names no training data."""
+    if not trained_on:
+        return dict.fromkeys(sorted(datasets), "unknown")
+    return {name: "in" if name in trained_on else "cross" for name in sorted(datasets)}

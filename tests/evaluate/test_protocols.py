@@ -1,0 +1,133 @@
+"""Protocols as data; leakage refused."""
+
+import pytest
+
+from pondera.core.records import FIVE_POINT, Media, Sample
+from pondera.errors import ConfigError, DatasetError
+from pondera.evaluate.leakage import domains, find_leaks, refuse_leaks
+from pondera.evaluate.protocols import list_protocols, load_protocol
+
+
+def _sample(name, dataset="koniq10k", split="test", reference=None, path=None):
+    media = (Media(path or f"{name}.jpg"),)
+    return Sample(id=name, media=media, dataset=dataset, split=split, reference=reference, mos=3.0, scale=FIVE_POINT)
+
+
+@pytest.mark.parametrize("name", list_protocols())
+def test_packaged_protocols_are_sound_and_name_their_sources(name):
+    protocol = load_protocol(name)
+    assert protocol.source
+    trained = {part.dataset for part in protocol.trained_on}
+    for test in protocol.tests:
+        assert (test.domain == "in") == (test.dataset in trained)
+        for part in protocol.trained_on:
+            assert test.domain == "cross" or test.split not in (None, part.split)
+    for published in protocol.published:
+        assert published.source
+        for results in published.systems.values():
+            assert all(0 < value < 1 for pair in results.values() for value in pair if value is not None)
+
+
+@pytest.mark.parametrize("name", list_protocols())
+def test_datasets_of_protocols_are_those_of_the_adapters(name):
+    registry = pytest.importorskip("pondera.data.adapters.registry")
+    known = {known for known, _ in registry._BUILT_IN}
+    protocol = load_protocol(name)
+    assert {part.dataset for part in (*protocol.tests, *protocol.trained_on)} <= known
+
+
+def test_published_numbers_are_quoted_as_srcc_then_plcc():
+    """VisualQuality-R1 trained on KADID-10k, on BID: SRCC .790, PLCC .806 (arXiv:2505.14460, Table 2)."""
+    (published,) = load_protocol("kadid-trained").published
+    assert published.systems["VisualQuality-R1"]["bid"] == (0.790, 0.806)
+
+
+def test_a_protocol_selects_its_splits_and_names_what_is_missing():
+    samples = [_sample(f"a{i}", split=s) for i, s in enumerate(["train", "val", "test", "test"])]
+    samples += [_sample("s", "spaq", None)]
+    protocol = load_protocol("koniq-trained")
+    chosen = protocol.select(samples)
+    assert [s.id for s in chosen] == ["a2", "a3", "s"]
+    facts = protocol.facts(protocol.rename(chosen))
+    assert facts["domains"] == {"koniq10k": "in", "spaq": "cross"}
+    assert facts["incomplete"] == {"koniq10k": "2 of 2015", "spaq": "1 of 11125"}
+    assert "kadid10k" in facts["not_evaluated"]
+    assert facts["protocol"].startswith("koniq-trained v1")
+
+
+def test_two_splits_of_one_dataset_are_two_tests():
+    samples = [_sample("a", "lsvq", "test"), _sample("b", "lsvq", "test_1080p"), _sample("c", "lsvq", "train")]
+    protocol = load_protocol("lsvq-trained")
+    assert [s.dataset for s in protocol.rename(protocol.select(samples))] == ["lsvq-test", "lsvq-1080p"]
+
+
+def test_samples_that_a_protocol_does_not_know_are_refused():
+    protocol = load_protocol("biq2021")
+    with pytest.raises(DatasetError, match="dataset 'spaq', which protocol 'biq2021' does not test"):
+        protocol.select([_sample("x", "spaq")])
+    with pytest.raises(DatasetError, match=r"no sample is of a part .* biq2021 \(test\)"):
+        protocol.select([_sample("x", "biq2021", "train")])
+
+
+def test_a_mistyped_name_gets_a_suggestion():
+    with pytest.raises(ConfigError, match="did you mean 'koniq-trained'"):
+        load_protocol("koniq-traind")
+
+
+def test_a_protocol_of_ones_own_is_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "version: 2\ntitle: mine\nplcc: 4p\nsource: me\ntrained_on: []\n"
+        "tests: [{dataset: phones, split: test, domain: cross}]\n"
+    )
+    protocol = load_protocol(str(path))
+    assert (protocol.name, protocol.plcc_key) == ("mine", "plcc_4p")
+    path.write_text(path.read_text().replace("version: 2", "version: 0"))
+    with pytest.raises(ConfigError, match=r"mine.yaml: version: "):
+        load_protocol(str(path))
+    path.write_text(
+        "version: 1\ntitle: t\nplcc: raw\nsource: me\ntrained_on: []\n"
+        "tests: [{dataset: a, domain: cross}, {name: b, dataset: a, split: test, domain: cross}]\n"
+    )
+    with pytest.raises(ConfigError, match="tested on twice"):
+        load_protocol(str(path))
+    path.write_text("just text")
+    with pytest.raises(ConfigError, match="not a protocol"):
+        load_protocol(str(path))
+    with pytest.raises(ConfigError, match="no such file"):
+        load_protocol(str(tmp_path / "none.yaml"))
+
+
+def test_the_same_content_or_the_same_file_in_training_is_a_leak(tmp_path):
+    (tmp_path / "one.jpg").write_bytes(b"pixels")
+    (tmp_path / "copy.jpg").write_bytes(b"pixels")
+    (tmp_path / "free.jpg").write_bytes(b"others")
+    train = [_sample("t1", split="train", path=str(tmp_path / "one.jpg")), _sample("t2", "kadid10k", "train", "I01")]
+    tested = [
+        _sample("copied", "spaq", path=str(tmp_path / "copy.jpg")),
+        _sample("same scene", "kadid10k", reference="I01"),
+        _sample("other set, same name", "tid2013", reference="I01", path=str(tmp_path / "free.jpg")),
+    ]
+    leaks = find_leaks(tested, train)
+    assert [(leak.dataset, leak.num_samples) for leak in leaks] == [("kadid10k", 1), ("spaq", 1)]
+    with pytest.raises(DatasetError, match="--allow-leakage"):
+        refuse_leaks(leaks)
+    refuse_leaks([])
+
+
+def test_files_that_are_not_there_do_not_count_as_equal():
+    assert find_leaks([_sample("a", path="gone.jpg")], [_sample("b", "spaq", path="gone.jpg")]) == []
+
+
+@pytest.mark.parametrize(("split", "leaks"), [("train", True), (None, True), ("test", False), ("val", False)])
+def test_a_dataset_on_the_model_card_may_be_tested_on_its_held_out_split_only(split, leaks):
+    assert bool(find_leaks([_sample("a", split=split)], [], trained_on=["koniq10k"])) is leaks
+
+
+def test_manifests_without_a_dataset_name_are_not_taken_for_one_another():
+    assert find_leaks([_sample("a", "default", None)], [], trained_on=["default"]) == []
+
+
+def test_domains_follow_the_model_card():
+    assert domains(["a", "b"], ["a"]) == {"a": "in", "b": "cross"}
+    assert domains(["a"], []) == {"a": "unknown"}
