@@ -21,9 +21,11 @@ from pondera.core.aspects import read_grades
 from pondera.core.records import LabelScale, Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import TeacherError
+from pondera.prompts import Prompt
 from pondera.teach.base import Teacher, TeacherResponse, Unanswered
 from pondera.teach.filters import Candidate, Filter, default_filters, format_filter, run_filters
 from pondera.teach.log import RequestJournal, read_log
+from pondera.teach.question import question
 from pondera.teach.recording import journal_of, record, response_keys
 
 _EXAMPLES = 3  # dropped completions shown per filter
@@ -127,7 +129,13 @@ def distill(
     responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
     by_id = {sample.id: sample for sample in samples}
     candidates = [
-        Candidate(by_id[name], k, response.completion, answer_format.parse(response.completion))
+        Candidate(
+            by_id[name],
+            k,
+            response.completion,
+            answer_format.parse(response.completion),
+            prompt=_asked(teacher, by_id[name], k),
+        )
         for (name, k), response in responses.items()
     ]
     kept, dropped = run_filters(candidates, filters)
@@ -151,6 +159,12 @@ def distill(
     )
     _save(places.state, {**done.to_dict(), "state": "done", "wanted": wanted})
     return done
+
+
+def _asked(teacher: Teacher, sample: Sample, k: int) -> str:
+    """The words of completion k's question, "" where the teacher was not asked in words."""
+    prompt = getattr(teacher, "prompt", None)
+    return question(prompt, sample, k) if isinstance(prompt, Prompt) else ""
 
 
 def status(out: str | Path) -> dict[str, Any]:
