@@ -1,9 +1,10 @@
-"""`pondera evaluate`: how good is a model on labelled samples?"""
+"""`pondera evaluate`: how good are models on labelled samples?"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +12,6 @@ from pondera.cli.metrics import as_table
 from pondera.cli.options import (
     DeviceOption,
     Mode,
-    ModelOption,
     ModeOption,
     SampleSeedOption,
     SamplesOption,
@@ -22,77 +22,165 @@ from pondera.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pondera.core.records import Sample
     from pondera.evaluate import Evaluation
+    from pondera.evaluate.protocols import Protocol
+    from pondera.evaluate.reference_set import ReferenceSet
+    from pondera.evaluate.shards import Shard
+    from pondera.evaluate.task import Task
 
 
 def evaluate(
-    manifests: Annotated[list[Path], typer.Argument(metavar="MANIFEST", help="JSONL, one sample a line.")],
-    out: Annotated[Path, typer.Option(help="Folder for predictions.parquet, metrics.json and report.html.")],
-    model: ModelOption = "nano",
+    out: Annotated[Path, typer.Option(help="Folder for predictions.parquet, metrics.json, report.html and tables.")],
+    manifests: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MANIFEST]...", help="JSONL, one sample a line.", show_default=False)
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="nano, a folder with weights, or a hub id; may be repeated.", show_default="nano"),
+    ] = None,
     mode: ModeOption = Mode.reason,
     samples: SamplesOption = None,
     seed: SampleSeedOption = None,
     split: Annotated[str | None, typer.Option(help="Only samples of this split.", show_default="all")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Sets, splits and published results by name, or a YAML file.", show_default="none"),
+    ] = None,
+    train_manifest: Annotated[
+        list[Path] | None, typer.Option(help="What the models were trained on, to find leaks.", show_default=False)
+    ] = None,
+    allow_leakage: Annotated[
+        bool, typer.Option("--allow-leakage", help="Go on with training content in the test.")
+    ] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also mean label, subset mean, file size, fitted on split train.")
+    ] = False,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Earlier evaluation to show; the first is the baseline.", show_default=False),
+    ] = None,
+    reference_set: Annotated[
+        Path | None,
+        typer.Option(help="Earlier evaluation by the same model: scores get percentiles.", show_default=False),
+    ] = None,
+    shard: Annotated[str | None, typer.Option(help="Score part I/N only, such as 2/8.", show_default="all")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Put finished shards together; scores nothing.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of recorded assessments.", show_default="OUT/assessments")
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
     """Score the samples of manifests and measure: SRCC, PLCC, KRCC, RMSE with 95 % intervals, and a report.
 
-    Intervals are clustered by content. Answers that cannot be read are counted, never replaced.
+    Intervals are clustered by content. Answers that cannot be read are counted, never replaced. What was scored is
+    recorded at once and never scored again: after an interruption go on with the same command. Under torchrun each
+    process scores its part. Without a manifest, the evaluations given with --beside are compared.
     """
-    options = sampling(mode, samples, seed)
     require("report", "pyarrow", "jinja2")
-    chosen = _samples(manifests, split)
+    options = sampling(mode, samples, seed)
+    part = _shard(shard, merge)
+    earlier = [] if beside is None else _earlier(beside)
+    if not manifests:
+        _only_compare(out, earlier)
+        return
+    names = list(dict.fromkeys(models or ["nano"]))
+    task = _task(manifests, split, protocol, train_manifest or [])
+    store = cache or out / "assessments"
 
-    from pondera.assess import load  # loads torch
-    from pondera.evaluate import evaluate as run
+    from pondera.evaluate import suite
+    from pondera.evaluate.reference_set import load_reference_set
+    from pondera.evaluate.shards import wait_for_all
 
-    quiet_loading()
-    assessor = load(model, device=device)
-    protocol = {
-        "model": model,
-        "manifests": [str(path) for path in manifests],
-        "split": split or "all",
-        "trained_on": list(assessor.card.trained_on),
-        **options,
-        **assessor.protocol(mode.value),
-    }
-    try:
-        evaluation = run(
-            chosen,
-            lambda batch: assessor(list(batch), mode.value, **options),
-            name=model,
-            protocol=protocol,
+    if not merge:
+        quiet_loading()
+        suite.record_models(
+            task,
+            names,
+            lambda name: suite.load_candidate(name, mode.value, device=device or _own_device(), **options),
+            out=out,
+            cache=store,
+            shard=part,
+            allow_leakage=allow_leakage,
             on_progress=progress("evaluated"),
+        )
+        wait_for_all(part)
+    if shard is not None:
+        typer.echo(f"shard {part} is done; when all are: the same command with --merge instead of --shard")
+        return
+    if part.index > 1:  # under torchrun the first process measures for all
+        return
+    found = suite.measure_models(task, names, out=out, cache=store, count=None if merge else part.count)
+    reference = load_reference_set(reference_set, found) if reference_set else None
+    simple = _baselines(task) if baselines else []
+    _write(out, [*earlier, *simple, *found], _title(found, task), task.protocol, reference)
+
+
+def _shard(text: str | None, merge: bool) -> Shard:
+    from pondera.evaluate.shards import Shard
+
+    if text is not None and merge:
+        raise typer.BadParameter("score a shard or merge them all, not both", param_hint="--shard, --merge")
+    return Shard.parse(text) if text is not None else Shard.of_this_process()
+
+
+def _earlier(folders: list[Path]) -> list[Evaluation]:
+    from pondera.evaluate import load_evaluation
+
+    return [load_evaluation(folder) for folder in folders]
+
+
+def _only_compare(out: Path, earlier: list[Evaluation]) -> None:
+    if len(earlier) < 2:
+        raise typer.BadParameter("give a manifest, or two evaluations with --beside", param_hint="MANIFEST")
+    _write(out, earlier, "Comparison of " + ", ".join(e.name for e in earlier), None, None)
+
+
+def _task(manifests: list[Path], split: str | None, protocol: str | None, train: list[Path]) -> Task:
+    from pondera.evaluate.protocols import load_protocol
+    from pondera.evaluate.task import choose_samples
+
+    try:
+        return choose_samples(
+            manifests, split=split, protocol=load_protocol(protocol) if protocol else None, train_manifests=train
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="MANIFEST") from None
-    evaluation.save(out)
-    _report(evaluation, out, split)
-    typer.echo(as_table(evaluation.metrics))
-    typer.echo(f"report: {out / 'report.html'}")
 
 
-def _samples(manifests: list[Path], split: str | None) -> list[Sample]:
-    from pondera.data.manifest import read_manifest
+def _own_device() -> str | None:
+    """Under torchrun each process of a machine takes the accelerator of its number."""
+    import torch
 
-    chosen = [sample for path in manifests for sample in read_manifest(path, split=split)]
-    if not chosen:
-        where = f"has split {split!r}" if split else "is there"
-        raise typer.BadParameter(
-            f"no sample {where} in {', '.join(map(str, manifests))}", param_hint="--split" if split else "MANIFEST"
-        )
-    return chosen
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if rank is not None and torch.cuda.is_available() else None
 
 
-def _report(evaluation: Evaluation, out: Path, split: str | None) -> None:
-    from pondera.core.aspects import worst_aspect
-    from pondera.data.distortions import DISTORTIONS
-    from pondera.evaluate import aspect_truthfulness, write_report
+def _baselines(task: Task) -> list[Evaluation]:
+    from pondera.evaluate.suite import evaluate_simple_baselines
 
-    truthfulness: dict[str, Any] = {}
-    if any(row["reasoning"] and row["distortions"] for row in evaluation.rows):
-        aspect_of = {name: kind.aspect for name, kind in DISTORTIONS.items()}
-        truthfulness[evaluation.name] = aspect_truthfulness(evaluation.rows, aspect_of, worst_aspect)
-    what = f"split {split}" if split else "all samples"
-    write_report(out / "report.html", [evaluation], title=f"{evaluation.name} on {what}", truthfulness=truthfulness)
+    try:
+        return evaluate_simple_baselines(task)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}: the manifests hold no split train", param_hint="--baselines") from None
+
+
+def _title(found: list[Evaluation], task: Task) -> str:
+    what = f"protocol {task.protocol.name}" if task.protocol else f"split {task.facts['split']}"
+    return f"{', '.join(e.name for e in found)} on {'all samples' if what == 'split all' else what}"
+
+
+def _write(
+    out: Path,
+    evaluations: list[Evaluation],
+    title: str,
+    protocol: Protocol | None,
+    reference: ReferenceSet | None,
+) -> None:
+    from pondera.evaluate.document import write_documents
+
+    report = write_documents(out, evaluations, title=title, protocol=protocol, reference=reference)
+    for e in evaluations:
+        if len(evaluations) > 1:
+            typer.echo(f"\n{e.name}")
+        typer.echo(as_table(e.metrics))
+    typer.echo(f"report: {report}")

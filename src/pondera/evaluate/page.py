@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from pondera.evaluate.diagnosis import place
 from pondera.evaluate.predictions import Row
+from pondera.evaluate.reference_set import ReferenceSet
 from pondera.evaluate.run import Evaluation
 from pondera.report import GalleryEntry, GalleryItem, System, render_report
+from pondera.report.results import Results
 
 
 def write_report(
@@ -23,6 +26,8 @@ def write_report(
     curves: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
     truthfulness: Mapping[str, Mapping[str, Any]] | None = None,
     environment: Mapping[str, Any] | None = None,
+    results: Results | None = None,
+    reference: ReferenceSet | None = None,
     gallery_size: int = 12,
 ) -> Path:
     """Write one self-contained HTML page about some systems on the same samples.
@@ -35,6 +40,8 @@ def write_report(
         curves: training curves, see `report.read_curves`.
         truthfulness: from `aspect_truthfulness`, by system name.
         environment: versions, commit, seeds, machine.
+        results: ours and published ones by test set.
+        reference: set that the scores in the gallery get a percentile of.
         gallery_size: images shown, half over the range of labels, half the worst mistakes.
 
     Raises:
@@ -50,9 +57,12 @@ def write_report(
         systems=[System(e.name, e.metrics, e.rows) for e in evaluations],
         comparisons=comparisons,
         curves=curves or {},
-        gallery=choose_gallery(evaluations, gallery_size),
+        gallery=choose_gallery(evaluations, gallery_size, reference),
         truthfulness=truthfulness or {},
         environment=environment or {},
+        results=results,
+        warnings=_warnings(evaluations),
+        reference_set=reference.name if reference else "",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -61,39 +71,61 @@ def write_report(
     return path
 
 
-def choose_gallery(evaluations: Sequence[Evaluation], size: int) -> list[GalleryItem]:
-    """Images for the page: evenly over the labels, then the largest errors of the last system."""
+def choose_gallery(
+    evaluations: Sequence[Evaluation], size: int, reference: ReferenceSet | None = None
+) -> list[GalleryItem]:
+    """Images for the page: evenly over the labels, then the largest errors of the last system.
+
+    Scores of the system that made the reference set get their percentile in it.
+    """
     rows = [row for row in evaluations[-1].rows if math.isfinite(row["mos"])]
-    rows.sort(key=lambda row: (_place(row, row["mos"]), row["sample"]))
+    rows.sort(key=lambda row: (place(row, row["mos"]), row["sample"]))
     num_even = min(len(rows), (size + 1) // 2)
     even = [rows[i] for i in np.linspace(0, len(rows) - 1, num_even).round().astype(int)] if num_even else []
-    shown = {row["sample"] for row in even}
-    rest = [row for row in rows if row["sample"] not in shown and row["valid"]]
-    rest.sort(key=lambda row: (-abs(_place(row, row["score"]) - _place(row, row["mos"])), row["sample"]))
+    shown = {_key(row) for row in even}
+    rest = [row for row in rows if _key(row) not in shown and row["valid"]]
+    rest.sort(key=lambda row: (-abs(place(row, row["score"]) - place(row, row["mos"])), row["sample"]))
     mistakes = rest[: size - num_even]
-    index = [{row["sample"]: row for row in e.rows} for e in evaluations]
+    index = [{_key(row): row for row in e.rows} for e in evaluations]
     names = [e.name for e in evaluations]
     return [
         _item(
             row,
             why,
-            [
-                (name, rows_of[row["sample"]])
-                for name, rows_of in zip(names, index, strict=True)
-                if row["sample"] in rows_of
-            ],
+            [(name, rows_of[_key(row)]) for name, rows_of in zip(names, index, strict=True) if _key(row) in rows_of],
+            reference,
         )
         for chosen, why in ((even, ""), (mistakes, "large error"))
         for row in chosen
     ]
 
 
-def _place(row: Row, value: float) -> float:
-    """Where a value lies on its scale, 0 to 1: labels of different datasets are compared by it."""
-    return float((value - row["scale_low"]) / (row["scale_high"] - row["scale_low"]))
+def _key(row: Row) -> tuple[str, str]:
+    return row["dataset"], row["sample"]
 
 
-def _item(row: Row, why: str, said: Sequence[tuple[str, Row]]) -> GalleryItem:
+def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:
+    """What has to stand above the numbers."""
+    found = []
+    for e in evaluations:
+        found += [
+            f"{e.name} has seen samples of this test in training. {leak}." for leak in e.protocol.get("leakage", ())
+        ]
+    missing = {
+        f"{name}: {count} samples of the protocol"
+        for e in evaluations
+        for name, count in e.protocol.get("incomplete", {}).items()
+    }
+    return found + sorted(missing)
+
+
+def _percentile(row: Row, reference: ReferenceSet | None) -> float:
+    if reference is None or row["fingerprint"] != reference.fingerprint:
+        return math.nan
+    return reference.percentile(place(row, row["score"]))
+
+
+def _item(row: Row, why: str, said: Sequence[tuple[str, Row]], reference: ReferenceSet | None) -> GalleryItem:
     defects = ", ".join(f"{d['type'].replace('_', ' ')}, level {d['level']}" for d in row["distortions"])
     return GalleryItem(
         path=row["path"],
@@ -102,7 +134,15 @@ def _item(row: Row, why: str, said: Sequence[tuple[str, Row]]) -> GalleryItem:
         scale=(row["scale_low"], row["scale_high"]),
         note="; ".join(part for part in (defects, why) if part),
         entries=tuple(
-            GalleryEntry(name, entry["score"], entry["reasoning"], entry["aspects"], entry["valid"], entry["error"])
+            GalleryEntry(
+                name,
+                entry["score"],
+                entry["reasoning"],
+                entry["aspects"],
+                entry["valid"],
+                entry["error"],
+                _percentile(entry, reference),
+            )
             for name, entry in said
         ),
     )

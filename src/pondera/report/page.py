@@ -18,6 +18,8 @@ from typing import Any
 from pondera.core.logistic import fit_logistic
 from pondera.errors import MissingExtra
 from pondera.report import svg, words
+from pondera.report.diagnosis import diagnosis_sections
+from pondera.report.results import Results
 
 _THUMBNAIL_PX = 320
 _WIDEST_PX = 40_000_000  # above, an image is named, not decoded: a page about a few images needs no giants
@@ -29,7 +31,8 @@ class System:
 
     Args:
         name: of the system.
-        metrics: `overall`, `datasets`, `subsets`, each a summary as of `core.metrics.summarise`.
+        metrics: `overall`, `datasets`, `subsets`, each a summary as of `core.metrics.summarise`; where known also
+            `worst_case`, `within_subsets`, `diagnosis`, see `evaluate.run.measure`.
         rows: predictions with `dataset`, `score`, `mos`, `scale_low`, `scale_high`.
     """
 
@@ -40,7 +43,17 @@ class System:
 
 @dataclass(frozen=True)
 class GalleryEntry:
-    """What one system said about one image; `score` is on the image's scale, NaN when invalid."""
+    """What one system said about one image.
+
+    Args:
+        system: its name.
+        score: on the image's scale, NaN when invalid.
+        reasoning: the thought before the score.
+        aspects: grades that the reasoning gives.
+        valid: the answer could be read.
+        error: why it could not.
+        percentile: of the score in the reference set, NaN without one.
+    """
 
     system: str
     score: float
@@ -48,6 +61,7 @@ class GalleryEntry:
     aspects: Mapping[str, int] = field(default_factory=dict)
     valid: bool = True
     error: str | None = None
+    percentile: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,9 @@ def render_report(
     gallery: Sequence[GalleryItem] = (),
     truthfulness: Mapping[str, Mapping[str, Any]] | None = None,
     environment: Mapping[str, Any] | None = None,
+    results: Results | None = None,
+    warnings: Sequence[str] = (),
+    reference_set: str = "",
 ) -> str:
     """Render the page.
 
@@ -84,27 +101,32 @@ def render_report(
         gallery: images; those that cannot be read are named without a picture.
         truthfulness: by system name: `{n, fraction, fraction_ci, n_silent, types}`.
         environment: versions, seeds, machine.
+        results: ours and published ones by test set.
+        warnings: what a reader has to know before the numbers, such as training content in the test.
+        reference_set: name of the set that percentiles in the gallery refer to.
 
     Raises:
         MissingExtra: Jinja is not installed.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ImportError:
-        raise MissingExtra("the HTML report needs Jinja", "report") from None
-    environment_ = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment_.filters |= {"number": words.number, "p_value": words.p_value, "plain": _plain}
-    folder = files("pondera.report") / "templates"
-    template = environment_.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    template = _template()
+    from markupsafe import Markup
+
+    style = (files("pondera.report") / "templates" / "report.css").read_text(encoding="utf-8")
     metrics = {system.name: system.metrics for system in systems}
     truthfulness = truthfulness or {}
     return template.render(
         title=title,
-        style=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        style=Markup(style),
+        warnings=warnings,
+        results=results if results and (len(results.columns) > 1 or results.sources) else None,
+        reference_set=reference_set,
         summary=words.summary_sentences(metrics, comparisons, truthfulness),
         tables=[("Overall", [(s.name, s.metrics["overall"]) for s in systems]), *_tables(systems, "datasets", 2)],
         subsets=_tables(systems, "subsets", 1),
+        worst_case=[(s.name, s.metrics["worst_case"]["overall"]) for s in systems if _has_invalid(s)],
+        within_subsets=[(s.name, s.metrics["within_subsets"]) for s in systems if s.metrics.get("within_subsets")],
+        diagnoses=diagnosis_sections(metrics),
+        distortions=_distortion_tables(metrics),
         bars=[(name, Markup(figure)) for name, figure in _bars(systems)],
         comparisons=comparisons,
         difference=Markup(_difference_figure(comparisons)),
@@ -116,6 +138,33 @@ def render_report(
         protocol=protocol,
         environment=environment or {},
     )
+
+
+def _template() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise MissingExtra("the HTML report needs Jinja", "report") from None
+    environment = Environment(
+        loader=PackageLoader("pondera.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": words.number, "p_value": words.p_value, "plain": _plain}
+    return environment.get_template("report.html.j2")
+
+
+def _has_invalid(system: System) -> bool:
+    return bool(system.metrics["overall"]["n_invalid"]) and "worst_case" in system.metrics
+
+
+def _distortion_tables(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """(heading, rows of (system, summary)) per "dataset/type"."""
+    found = {name: m["diagnosis"]["distortions"] for name, m in metrics.items() if "diagnosis" in m}
+    kinds = sorted({kind for summaries in found.values() for kind in summaries})
+    return [(kind.replace("_", " "), [(n, s[kind]) for n, s in found.items() if kind in s]) for kind in kinds]
 
 
 def _tables(systems: Sequence[System], level: str, fewest: int) -> list[tuple[str, list[tuple[str, Any]]]]:

@@ -1,0 +1,77 @@
+"""What a score means among others: its percentile in a named set that the same model has scored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pondera.errors import DatasetError
+from pondera.evaluate.diagnosis import place
+from pondera.evaluate.run import Evaluation, load_evaluation
+
+
+@dataclass(frozen=True)
+class ReferenceSet:
+    """Scores of one model on a known set.
+
+    Args:
+        name: of the set.
+        fingerprint: of the model: scores of another one, or in another mode, are not comparable.
+        places: the scores by rising order, as places on their scale, 0 to 1.
+    """
+
+    name: str
+    fingerprint: str
+    places: tuple[float, ...]
+
+    def percentile(self, at: float) -> float:
+        """Share of the set below a score, in percent; equal scores count half. NaN for NaN.
+
+        Args:
+            at: the score as a place on its scale, 0 to 1.
+        """
+        if math.isnan(at):
+            return math.nan
+        below, upto = np.searchsorted(self.places, [at - 1e-12, at + 1e-12])
+        return float(50 * (below + upto) / len(self.places))
+
+
+def reference_set(evaluation: Evaluation, name: str = "") -> ReferenceSet:
+    """The valid scores of an evaluation.
+
+    Args:
+        evaluation: of the set.
+        name: of the set; the names of its datasets by default.
+
+    Raises:
+        DatasetError: fewer than two scores are valid, or they come from several models.
+    """
+    rows = [row for row in evaluation.rows if row["valid"]]
+    prints = {row["fingerprint"] for row in rows}
+    if len(rows) < 2 or len(prints) != 1:
+        raise DatasetError(
+            f"{evaluation.name}: a reference set needs two valid scores of one model, got {len(rows)} "
+            f"with {len(prints)} fingerprints"
+        )
+    datasets = ", ".join(sorted({row["dataset"] for row in rows}))
+    places = sorted(place(row, row["score"]) for row in rows)
+    return ReferenceSet(name or f"{datasets} ({len(rows):,} samples)", prints.pop(), tuple(places))
+
+
+def load_reference_set(folder: Path, evaluations: Sequence[Evaluation]) -> ReferenceSet:
+    """An earlier evaluation as the reference set of these.
+
+    Raises:
+        DatasetError: none of the evaluations was made by the model, in the mode, of the reference set.
+    """
+    found = reference_set(load_evaluation(folder))
+    if all(found.fingerprint != e.protocol["fingerprint"] for e in evaluations):
+        raise DatasetError(
+            f"{folder}: scored by {found.fingerprint}, none of these systems; evaluate the reference set with the same "
+            "model and mode"
+        )
+    return found

@@ -1,0 +1,113 @@
+"""What is evaluated: the samples, how they were chosen, and which others the model may have learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pondera.core.records import Sample
+from pondera.data.manifest import read_manifest
+from pondera.errors import ConfigError
+from pondera.evaluate.leakage import Leak, domains, find_leaks
+from pondera.evaluate.protocols import Protocol
+from pondera.evaluate.run import check_samples
+
+
+@dataclass(frozen=True)
+class Task:
+    """Samples to evaluate on.
+
+    Args:
+        samples: under the names that results are reported by.
+        originals: the same samples under the dataset names of their manifests.
+        train: samples of the manifests with split "train" that are not tested.
+        known_train: samples that the models are known to have been trained on.
+        protocol: that chose the samples, if one did.
+        facts: for the report: manifests, split, protocol.
+    """
+
+    samples: list[Sample]
+    originals: list[Sample]
+    train: list[Sample]
+    known_train: list[Sample]
+    protocol: Protocol | None
+    facts: dict[str, Any]
+
+    def leaks(self, trained_on: Collection[str]) -> list[Leak]:
+        """What a model has seen of the test, see `leakage.find_leaks`.
+
+        Args:
+            trained_on: datasets on the card of the model.
+        """
+        own = [sample for sample in self.train if sample.dataset in trained_on]
+        return find_leaks(self.originals, [*self.known_train, *own], trained_on)
+
+    def model_facts(self, trained_on: Collection[str], leaks: Sequence[Leak]) -> dict[str, Any]:
+        """What the report says about a model's relation to the test: training sets, domains, leaks.
+
+        A protocol's own marks for its domains hold where the model card names no training data.
+        """
+        facts: dict[str, Any] = {"trained_on": sorted(trained_on)}
+        if self.protocol is None or trained_on:
+            names = {new.dataset: old.dataset for new, old in zip(self.samples, self.originals, strict=True)}
+            known = domains(set(names.values()), trained_on)
+            facts["domains"] = {new: known[old] for new, old in sorted(names.items())}
+        if leaks:
+            facts["leakage"] = [str(leak) for leak in leaks]
+        return facts
+
+
+def choose_samples(
+    manifests: Sequence[Path],
+    *,
+    split: str | None = None,
+    protocol: Protocol | None = None,
+    train_manifests: Sequence[Path] = (),
+) -> Task:
+    """Read manifests and take what is to be evaluated.
+
+    Args:
+        manifests: JSONL files.
+        split: only samples of this split; not with a protocol, which names its own.
+        protocol: what to take.
+        train_manifests: samples that the models were trained on: those of split "train", or all where none has it.
+
+    Raises:
+        ConfigError: split and protocol are both given.
+        DatasetError: a sample is not of the protocol, or none is of a part that it tests.
+        ManifestError: a manifest is wrong.
+        ValueError: no sample has the split, or two samples of one dataset share an id.
+    """
+    if split is not None and protocol is not None:
+        raise ConfigError(f"protocol {protocol.name!r} names its splits; leave out --split {split}")
+    everything = [sample for path in manifests for sample in read_manifest(path)]
+    if protocol is not None:
+        originals = protocol.select(everything)
+        samples = protocol.rename(originals)
+    else:
+        originals = samples = [s for s in everything if split in (None, s.split)]
+    if not samples:
+        where = f"has split {split!r}" if split else "is there"
+        raise ValueError(f"no sample {where} in {', '.join(map(str, manifests))}")
+    check_samples(samples)
+    tested = {(sample.dataset, sample.id) for sample in originals}
+    facts = {
+        "manifests": [str(path) for path in manifests],
+        "split": split or ("of the protocol" if protocol else "all"),
+        **(protocol.facts(samples) if protocol else {}),
+    }
+    return Task(
+        samples=samples,
+        originals=originals,
+        train=[s for s in everything if s.split == "train" and (s.dataset, s.id) not in tested],
+        known_train=[s for path in train_manifests for s in _train_part(path)],
+        protocol=protocol,
+        facts=facts,
+    )
+
+
+def _train_part(path: Path) -> list[Sample]:
+    samples = read_manifest(path)
+    return [sample for sample in samples if sample.split == "train"] or samples
