@@ -52,7 +52,7 @@ def test_a_spread_that_is_the_standard_deviation_covers_what_a_normal_error_prom
 
 
 def test_modes_without_a_spread_have_no_uncertainty():
-    assert uncertainty_against_error([_row(1, 2), _row(2, 3)]) is None
+    assert uncertainty_against_error([_row(1, 2), _row(2, 3)]) == {}
 
 
 def test_grades_that_contradict_the_score_are_counted():
@@ -65,7 +65,7 @@ def test_grades_that_contradict_the_score_are_counted():
     found = reasoning_against_score(rows)
     assert (found["n"], found["num_silent"]) == (3, 1)
     assert found["contradictions"] == pytest.approx(1 / 3)
-    assert reasoning_against_score(rows[3:]) is None
+    assert reasoning_against_score(rows[3:]) == {}
 
 
 def test_within_subsets_shows_what_knowing_the_subset_alone_is_worth():
@@ -99,4 +99,4 @@ def test_samples_with_one_distortion_are_broken_down_by_its_type():
 def test_a_table_without_one_valid_answer_can_be_diagnosed():
     found = diagnose([_row(math.nan, 3, valid=False)], num_resamples=10)
     assert math.isnan(found["calibration"]["bias"])
-    assert found["uncertainty"] is None
+    assert found["uncertainty"] == {}

@@ -24,8 +24,8 @@ def diagnose(rows: Sequence[Row], *, num_resamples: int = 1000, seed: int = 0) -
     """All diagnoses of a predictions table.
 
     Returns:
-        `calibration` from `calibration`; `uncertainty` from `uncertainty_against_error`, None in modes without a
-        spread; `reasoning` from `reasoning_against_score`, None where no reasoning grades an aspect; `distortions`:
+        `calibration` from `calibration`; `uncertainty` from `uncertainty_against_error`, {} in modes without a
+        spread; `reasoning` from `reasoning_against_score`, {} where no reasoning grades an aspect; `distortions`:
         metrics by "dataset/type" of the samples with one distortion, {} without them.
     """
     used = [row for row in rows if row["valid"] and math.isfinite(row["mos"])]
@@ -83,7 +83,7 @@ def calibration(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def uncertainty_against_error(rows: Sequence[Row]) -> dict[str, Any] | None:
+def uncertainty_against_error(rows: Sequence[Row]) -> dict[str, Any]:
     """Is the system wrong where it says that it is unsure?
 
     Args:
@@ -93,11 +93,11 @@ def uncertainty_against_error(rows: Sequence[Row]) -> dict[str, Any] | None:
         `n`; `srcc` of spread and absolute error; `within_spread` and `within_two_spreads`: shares of labels no
         further than one or two spreads from the score (0.68 and 0.95 where the spread is the standard deviation of a
         normal error); `bins` of equally many rows by rising spread, each `{n, spread, error}`, shares of the scale.
-        None where fewer than two rows have a spread.
+        {} where fewer than two rows have a spread.
     """
     rows = [row for row in rows if math.isfinite(row["spread"])]
     if len(rows) < 2:
-        return None
+        return {}
     width_N = np.array([row["scale_high"] - row["scale_low"] for row in rows])
     spread_N = np.array([row["spread"] for row in rows]) / width_N
     error_N = np.abs(_places(rows, "score") - _places(rows, "mos"))
@@ -113,7 +113,7 @@ def uncertainty_against_error(rows: Sequence[Row]) -> dict[str, Any] | None:
     }
 
 
-def reasoning_against_score(rows: Sequence[Row]) -> dict[str, Any] | None:
+def reasoning_against_score(rows: Sequence[Row]) -> dict[str, Any]:
     """Do the grades in the reasoning agree with the score below it?
 
     Args:
@@ -122,11 +122,11 @@ def reasoning_against_score(rows: Sequence[Row]) -> dict[str, Any] | None:
     Returns:
         `n`, `num_silent` (rows left out); `srcc` and `plcc` of the mean grade with the score; `srcc_mos`, of the mean
         grade with the label; `contradictions`: share of rows where mean grade and score, on the five-grade scale,
-        are more than `CONTRADICTION` apart. None where fewer than two rows have a grade.
+        are more than `CONTRADICTION` apart. {} where fewer than two rows have a grade.
     """
     graded = [row for row in rows if row["aspects"]]
     if len(graded) < 2:
-        return None
+        return {}
     grade_N = np.array([sum(row["aspects"].values()) / len(row["aspects"]) for row in graded])
     score_N, mos_N = _places(graded, "score"), _places(graded, "mos")
     on_grades_N = LabelScale(0.0, 1.0).convert(score_N, FIVE_POINT)

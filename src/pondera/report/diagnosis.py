@@ -65,8 +65,8 @@ def _calibration(found: Mapping[str, Any], series: int) -> tuple[str, str, str]:
     )
 
 
-def _uncertainty(found: Mapping[str, Any] | None, series: int) -> tuple[str, str, str]:
-    if found is None:
+def _uncertainty(found: Mapping[str, Any], series: int) -> tuple[str, str, str]:
+    if not found:
         return "", "", ""
     points = [(b["spread"], b["error"]) for b in found["bins"]]
     figure = svg.scatter(points, curve=points, diagonal=True, x_label="spread", y_label="mean error", series=series)
@@ -78,8 +78,8 @@ def _uncertainty(found: Mapping[str, Any] | None, series: int) -> tuple[str, str
     return figure, "Uncertainty: mean error of samples with similar spread, as shares of the scale.", sentence
 
 
-def _reasoning(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _reasoning(found: Mapping[str, Any]) -> str:
+    if not found:
         return ""
     silent = f" {found['num_silent']:,} answers grade nothing." if found["num_silent"] else ""
     return (

@@ -1,0 +1,117 @@
+"""`pondera evaluate`, end to end with an untrained model."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from pondera.core.records import FIVE_POINT, Media, Sample
+from pondera.data.manifest import write_manifest
+from tests.models.tiny import noise_image
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    samples = []
+    for i in range(6):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(noise_image(seed=i)).save(path)
+        split = "test" if i < 4 else "train"
+        samples.append(
+            Sample(str(i), (Media(str(path)),), dataset="noise", mos=1 + i / 2, scale=FIVE_POINT, split=split)
+        )
+    write_manifest(tmp_path / "manifest.jsonl", samples)
+    return tmp_path / "manifest.jsonl"
+
+
+def _predictions(folder):
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(folder / "predictions.parquet")
+
+
+def test_shards_and_merge_give_the_table_of_one_run(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--split", "test", "--out")
+    assert pondera(*args, tmp_path / "one").exit_code == 0
+    for part in ("1/2", "2/2"):
+        assert "--merge" in pondera(*args, tmp_path / "two", "--shard", part).stdout
+    assert pondera(*args, tmp_path / "two", "--merge").exit_code == 0
+    one, two = (_predictions(tmp_path / name).drop_columns(["seconds"]) for name in ("one", "two"))
+    assert one.equals(two)
+    result = pondera(*args, tmp_path / "two", "--merge", "--shard", "1/2")
+    assert result.exit_code == 2
+
+
+def test_merging_before_all_shards_are_done_names_the_missing_one(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o")
+    pondera(*args, "--shard", "2/2")
+    result = pondera(*args, "--merge")
+    assert result.exit_code == 1
+    assert "--shard 1/2" in result.stderr
+
+
+def test_a_second_run_scores_nothing(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o")
+    first = pondera(*args).stdout
+    seconds = _predictions(tmp_path / "o")["seconds"]
+    assert pondera(*args).stdout == first
+    assert _predictions(tmp_path / "o")["seconds"] == seconds
+    assert len(list((tmp_path / "o" / "assessments").rglob("*.jsonl"))) == 1
+
+
+def test_a_cache_serves_other_runs(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--cache", tmp_path / "cache", "--out")
+    pondera(*args, tmp_path / "a")
+    pondera(*args, tmp_path / "b", "--split", "test")
+    assert len(list((tmp_path / "cache").rglob("*.jsonl"))) == 1
+
+
+def test_earlier_runs_stand_beside_and_can_be_compared_alone(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--split", "test")
+    assert pondera(*args, "--mode", "fast", "--out", tmp_path / "a").exit_code == 0
+    result = pondera(*args, "--mode", "fast", "--baselines", "--beside", tmp_path / "a", "--out", tmp_path / "b")
+    assert result.exit_code == 0, result.stderr
+    assert "mean label of the subset" in (tmp_path / "b" / "table.md").read_text()
+    result = pondera("evaluate", "--beside", tmp_path / "a", "--beside", tmp_path / "b", "--out", tmp_path / "c")
+    assert result.exit_code == 0, result.stderr
+    assert "Comparison of" in (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
+
+
+def test_nothing_to_do_and_unfit_baselines_are_wrong_usage(pondera, untrained, manifest, tmp_path):
+    assert pondera("evaluate", "--out", tmp_path / "o").exit_code == 2
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o")
+    result = pondera(*args, "--baselines")
+    assert result.exit_code == 2
+    assert "--baselines" in result.stderr
+
+
+def test_a_protocol_that_does_not_fit_is_one_line(pondera, untrained, manifest, tmp_path):
+    result = pondera("evaluate", manifest, "--protocol", "biq2021", "--model", untrained, "--out", tmp_path / "o")
+    assert result.exit_code == 1
+    assert "dataset 'noise', which protocol 'biq2021' does not test" in result.stderr
+
+
+def test_consensus_is_recorded_and_found_again(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "consensus", "--samples", 2, "--out", tmp_path / "o")
+    assert pondera(*args).exit_code == 0
+    assert pondera(*args).exit_code == 0
+    assert len(list((tmp_path / "o" / "assessments").rglob("*.jsonl"))) == 1
+
+
+@pytest.mark.slow
+def test_processes_of_a_launcher_share_the_work_and_the_first_reports(untrained, manifest, tmp_path):
+    """torchrun itself, two processes on this machine."""
+    command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29655", "-m", "pondera.cli"]
+    args = ["evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, *command, *map(str, args)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("report: ") == 1
+    shards = sorted(path.name for path in (tmp_path / "o" / "shards").rglob("*.json"))
+    assert shards == ["1-of-2.json", "2-of-2.json"]
+    assert json.loads((tmp_path / "o" / "metrics.json").read_text())["protocol"]["n"] == 6

@@ -1,0 +1,201 @@
+"""Tasks, several models, shards, leaks, percentiles: everything around a model, with a scripted model."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pondera.core.records import FIVE_POINT, Assessment, Media, Sample
+from pondera.data.manifest import write_manifest
+from pondera.errors import ConfigError, DatasetError
+from pondera.evaluate import load_evaluation
+from pondera.evaluate.document import compare_with_baseline, results_table, write_documents
+from pondera.evaluate.protocols import load_protocol
+from pondera.evaluate.reference_set import load_reference_set, reference_set
+from pondera.evaluate.shards import Shard
+from pondera.evaluate.suite import Candidate, evaluate_simple_baselines, folder_name, measure_models, record_models
+from pondera.evaluate.task import choose_samples
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """60 tested and 40 training images in two subsets, darker is better."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for i in range(100):
+        path = tmp_path / "images" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (4 + i % 7, 5, 3), dtype=np.uint8)).save(path)
+        samples.append(
+            Sample(
+                id=str(i),
+                media=(Media(str(path)),),
+                dataset="biq2021",
+                mos=float(rng.uniform(1, 5)),
+                scale=FIVE_POINT,
+                split="test" if i < 60 else "train",
+                subset=("a", "b")[i % 2],
+            )
+        )
+    write_manifest(tmp_path / "manifest.jsonl", samples)
+    return tmp_path / "manifest.jsonl"
+
+
+def _loader(task, noise_of, trained_on=()):
+    """Models by name that know the labels up to noise; counts what is asked."""
+    label_of = {sample.path(): sample.mos for sample in task.originals}
+    asked = []
+
+    def load(name):
+        rng = np.random.default_rng(len(name))
+        error_of = {path: rng.normal() for path in label_of}
+        fingerprint = name.replace(" ", "")
+
+        def assess(paths):
+            asked.extend((name, path) for path in paths)
+            return [
+                Assessment(p, label_of[p] + noise_of[name] * error_of[p], FIVE_POINT, "fast", fingerprint=fingerprint)
+                for p in paths
+            ]
+
+        return Candidate(assess, fingerprint, trained_on, {"prompt": "p"})
+
+    return load, asked
+
+
+def _run(task, noise_of, out, load, **options):
+    record_models(task, list(noise_of), load, out=out, cache=out / "cache", shard=Shard(), **options)
+    return measure_models(task, list(noise_of), out=out, cache=out / "cache")
+
+
+def test_several_models_get_a_folder_each_and_a_comparison(manifest, tmp_path):
+    task = choose_samples([manifest], split="test")
+    noise_of = {"weak": 3.0, "strong": 0.2}
+    load, asked = _loader(task, noise_of)
+    found = _run(task, noise_of, tmp_path / "out", load)
+    assert [e.name for e in found] == ["weak", "strong"]
+    assert load_evaluation(tmp_path / "out" / "strong").metrics["overall"]["n"] == 60
+    (comparison,) = compare_with_baseline(found)
+    assert comparison["srcc"]["ci"][0] > 0
+    page = write_documents(tmp_path / "out", found, title="t").read_text(encoding="utf-8")
+    assert "strong minus weak" in page
+    assert "Environment" in page
+    assert len(asked) == 120
+    _run(task, noise_of, tmp_path / "out", load)
+    assert len(asked) == 120  # nothing is scored twice
+
+
+def test_two_shards_give_the_files_of_one_run(manifest, tmp_path):
+    task = choose_samples([manifest], split="test")
+    load, _ = _loader(task, {"m": 1.0})
+    _run(task, {"m": 1.0}, tmp_path / "one", load)
+    with pytest.raises(DatasetError, match="no finished shard"):
+        measure_models(task, ["m"], out=tmp_path / "two", cache=tmp_path / "two" / "cache")
+    for i in (2, 1):
+        record_models(task, ["m"], load, out=tmp_path / "two", cache=tmp_path / "two" / "cache", shard=Shard(i, 2))
+    measure_models(task, ["m"], out=tmp_path / "two", cache=tmp_path / "two" / "cache")
+    for name in ("metrics.json", "predictions.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_model_trained_on_the_test_is_refused_unless_forced_and_then_shown(manifest, tmp_path):
+    task = choose_samples([manifest])
+    load, asked = _loader(task, {"m": 1.0}, trained_on=("biq2021",))
+    with pytest.raises(DatasetError, match=r"biq2021: 40 samples.*--allow-leakage"):
+        _run(task, {"m": 1.0}, tmp_path / "out", load)
+    assert asked == []
+    (found,) = _run(task, {"m": 1.0}, tmp_path / "out", load, allow_leakage=True)
+    assert "40 samples" in found.protocol["leakage"][0]
+    assert found.protocol["domains"] == {"biq2021": "in"}
+    page = write_documents(tmp_path / "out", [found], title="t").read_text(encoding="utf-8")
+    assert "m has seen samples of this test in training" in page
+
+
+def test_a_training_manifest_betrays_shared_files(manifest, tmp_path):
+    task = choose_samples([manifest], split="test", train_manifests=[manifest])
+    assert task.leaks([]) == []
+    everything = choose_samples([manifest], train_manifests=[manifest])
+    assert [leak.num_samples for leak in everything.leaks([])] == [40]
+
+
+def test_a_protocol_brings_its_published_rows_and_says_what_is_incomplete(manifest, tmp_path):
+    protocol = load_protocol("biq2021")
+    task = choose_samples([manifest], protocol=protocol)
+    load, _ = _loader(task, {"m": 0.1})
+    (found,) = _run(task, {"m": 0.1}, tmp_path / "out", load)
+    table = results_table([found], protocol)
+    assert (table.columns, table.heading(0)) == (("biq2021",), "biq2021 (in)")
+    assert table.rows[0].cells == ((0.267, 0.298),)
+    assert table.rows[-1].cells[0][0] == found.metrics["overall"]["srcc"]
+    page = write_documents(tmp_path / "out", [found], title="t", protocol=protocol).read_text(encoding="utf-8")
+    assert "biq2021: 60 of 2000 samples of the protocol" in page
+    assert "DeepEns" in page
+    assert r"\textbf" in (tmp_path / "out" / "table.tex").read_text()
+    with pytest.raises(ConfigError, match="names its splits"):
+        choose_samples([manifest], protocol=protocol, split="test")
+
+
+def test_simple_baselines_are_fitted_on_the_training_split(manifest):
+    task = choose_samples([manifest], split="test")
+    found = evaluate_simple_baselines(task)
+    assert [e.name for e in found] == ["mean label", "mean label of the subset", "file size"]
+    assert found[0].rows[0]["score"] == pytest.approx(np.mean([s.mos for s in task.train]))
+    with pytest.raises(ValueError, match="labelled"):
+        evaluate_simple_baselines(replace(task, train=[]))
+
+
+def test_an_empty_split_is_refused_by_name(manifest):
+    with pytest.raises(ValueError, match="no sample has split 'nowhere'"):
+        choose_samples([manifest], split="nowhere")
+
+
+def test_percentiles_count_the_share_below_and_half_of_the_equal(manifest, tmp_path):
+    task = choose_samples([manifest], split="test")
+    load, _ = _loader(task, {"m": 0.0, "n": 1.0})
+    first, second = _run(task, {"m": 0.0, "n": 1.0}, tmp_path / "out", load)
+    reference = reference_set(first)
+    assert reference.name == "biq2021 (60 samples)"
+    places = sorted((s.mos - 1) / 4 for s in task.samples)
+    assert reference.percentile(places[0]) == pytest.approx(50 / 60)
+    assert reference.percentile(places[29] + 1e-6) == pytest.approx(50)
+    assert (reference.percentile(-0.1), reference.percentile(1.1)) == (0, 100)
+    assert np.isnan(reference.percentile(float("nan")))
+    assert load_reference_set(tmp_path / "out" / "m", [first]) == reference
+    with pytest.raises(DatasetError, match="none of these systems"):
+        load_reference_set(tmp_path / "out" / "m", [second])
+    page = write_documents(tmp_path / "out", [first], title="t", reference=reference).read_text(encoding="utf-8")
+    assert "% of biq2021 (60 samples)" in page
+
+
+def test_curves_of_the_run_that_made_a_model_are_shown(manifest, tmp_path):
+    run = tmp_path / "run"
+    (run / "final").mkdir(parents=True)
+    (run / "recipe.yaml").write_text("name: x")
+    (run / "metrics.jsonl").write_text('{"stage": "reinforce", "step": 1, "reward": 0.5}\n')
+    task = choose_samples([manifest], split="test")
+    name = str(run / "final")
+    label_of = {sample.path(): sample.mos for sample in task.originals}
+
+    def assess(paths):
+        return [Assessment(p, label_of[p], FIVE_POINT, "fast", fingerprint="f") for p in paths]
+
+    (found,) = _run(task, {name: 0}, tmp_path / "out", lambda _: Candidate(assess, "f", (), {}))
+    assert "<h2>Training</h2>" in write_documents(tmp_path / "out", [found], title="t").read_text(encoding="utf-8")
+
+
+def test_model_names_become_folder_names():
+    assert folder_name("runs/a b/final") == "runs-a-b-final"
+    assert folder_name("../..") == "model"
+    assert Path(folder_name("Qwen/Qwen2.5-VL-7B")).name == "Qwen-Qwen2.5-VL-7B"
+
+
+def test_the_receipt_holds_what_the_report_says(manifest, tmp_path):
+    task = choose_samples([manifest], split="test")
+    load, _ = _loader(task, {"m": 1.0})
+    (found,) = _run(task, {"m": 1.0}, tmp_path / "out", load)
+    receipt = json.loads((tmp_path / "out" / "shards" / "m" / "1-of-1.json").read_text())
+    assert receipt["protocol"].items() <= found.protocol.items()
+    assert found.protocol["manifests"] == [str(manifest)]
