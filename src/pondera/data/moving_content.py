@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pondera.data.images import load_image
 
@@ -19,6 +20,7 @@ UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
 _PARALLAX = (0.7, 1.3)  # speed of the farthest and the nearest point, relative to the camera's
+_SCENE = 2.0  # sides of the scene, in frames, where the photograph is large enough
 _SPEED = (0.04, 0.35)  # of the pan, in frame widths a second
 _MARGIN_PX = 2.0  # between the outermost point that is looked at and the photograph's edge
 
@@ -60,7 +62,7 @@ class MovingContent:
         """
         from scipy.ndimage import map_coordinates, spline_filter
 
-        image = load_image(self.source)
+        image = self._scene()
         generator = np.random.default_rng(self.seed)
         near_HW = self._depth(generator)
         path = self._path(generator, image.shape[0], image.shape[1])
@@ -73,6 +75,16 @@ class MovingContent:
                 value = map_coordinates(spline, where, order=3, prefilter=False, mode="mirror")
                 out[t, :, :, c] = np.clip(value + 0.5, 0, 255)
         return out
+
+    def _scene(self) -> UInt8Array:
+        """The photograph, scaled down until frames show a good part of it: a small window may hold only sky."""
+        image = load_image(self.source)
+        height, width = image.shape[:2]
+        factor = _SCENE * max(self.size[0] / width, self.size[1] / height)
+        if factor >= 1:
+            return image
+        size = (round(width * factor), round(height * factor))
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
     def _depth(self, generator: np.random.Generator) -> Float32Array:
         """Nearness of each pixel in [0, 1]: a ramp towards the bottom plus soft hills."""

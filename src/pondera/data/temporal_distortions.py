@@ -296,7 +296,7 @@ _TYPES = (
         "amplitude of a sinusoidal gain of 4 to 8 Hz", _flicker,
     ),
     TemporalDistortionType(
-        "shake", "stability", "motion", (0.003, 0.006, 0.012, 0.03, 0.08),
+        "shake", "stability", "motion", (0.003, 0.006, 0.012, 0.024, 0.048),
         "standard deviation of the camera's position, as a share of the shorter side", _shake,
     ),
 )  # fmt: skip
