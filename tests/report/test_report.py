@@ -203,6 +203,14 @@ def test_figures_survive_degenerate_points(points):
     assert "undefined" in svg.intervals([("a", math.nan, math.nan, math.nan)], x_label="x")
 
 
+def test_a_long_name_is_shortened_in_the_middle_so_that_its_number_is_seen():
+    figure = svg.intervals([("runs/" + 30 * "very/" + "final", 0.5, 0.4, 0.6)], x_label="x")
+    (text,) = re.findall(r'class="row"[^>]*>([^<]*)<', figure)
+    assert text.startswith("runs/very")
+    assert text.endswith("very/final  0.500")
+    assert len(text) < 50
+
+
 def test_numbers_are_set_with_a_real_minus_and_a_dash_for_unknown():
     assert number(-0.5) == "\N{MINUS SIGN}0.500"
     assert number(math.nan) == number(None) == "\N{EN DASH}"

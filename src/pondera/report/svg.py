@@ -13,6 +13,7 @@ from html import escape
 
 WIDTH, HEIGHT = 360.0, 280.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 12.0, 42.0
+_LABEL_CHARS = 41  # beside a number, in 12 px letters
 MOST_POINTS = 2000  # more are thinned evenly; a page has to open on a phone
 
 Points = Sequence[tuple[float, float]]
@@ -91,7 +92,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], *, x_label: str, 
     for i, (label, value, left, right) in enumerate(rows):
         y = _TOP + 40 * i + 27
         number = f"{value:+.3f}" if zero else f"{value:.3f}"
-        text = f"{label}  {number}" if math.isfinite(value) else f"{label}  undefined"
+        text = f"{_shortened(label)}  {number if math.isfinite(value) else 'undefined'}"
         parts.append(f'<text class="row" x="14" y="{y - 10:.0f}">{escape(text)}</text>')
         if math.isfinite(left) and math.isfinite(right):
             parts.append(f'<line class="bar s{i % 6}" x1="{to_x(left):.1f}" x2="{to_x(right):.1f}" y1="{y}" y2="{y}"/>')
@@ -162,6 +163,14 @@ def _x_axis(low: float, high: float, to_x: Callable[[float], float], y: float, l
 def _polyline(points: Points, to_x: Callable[[float], float], to_y: Callable[[float], float], style: str) -> str:
     corners = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in points)
     return f'<polyline class="{style}" points="{corners}"/>'
+
+
+def _shortened(label: str) -> str:
+    """A label that fits above its bar; of a long one the ends, which tell runs apart."""
+    if len(label) <= _LABEL_CHARS:
+        return label
+    half = (_LABEL_CHARS - 1) // 2
+    return f"{label[:half]}\N{HORIZONTAL ELLIPSIS}{label[-half:]}"
 
 
 def _running_mean(points: Points) -> list[tuple[float, float]]:
