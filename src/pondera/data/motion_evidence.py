@@ -116,7 +116,7 @@ def _read(reader: VideoReader, start_s: float, seconds: float, max_side: int) ->
             break
         images.append(image)
         times.append(frame.time_s)
-    if not images:  # the file ends before its header says
+    if not images:  # frames are farther apart than the stretch is long
         last = next(iter(reader.at([start_s])))
         images, times = [shrunk(last.image, max_side)], [last.time_s]
     return Stretch(np.stack(images), np.array(times))

@@ -59,7 +59,7 @@ def test_the_label_falls_with_every_level_on_all_contents_and_seeds(name: str) -
 @pytest.mark.parametrize("name", [*_TIMING, "flicker", "shake"])
 def test_faults_of_time_leave_the_spatial_label_and_lower_the_temporal_one(name: str) -> None:
     quality = _quality(_clip(4), name, 5)
-    assert quality.spatial > 4.8 and quality.temporal < 4.0 and quality.overall == quality.temporal
+    assert quality.spatial > 4.8 and quality.temporal < quality.spatial - 0.5 and quality.overall == quality.temporal
 
 
 def test_a_pristine_clip_has_full_marks() -> None:

@@ -244,7 +244,7 @@ class VideoReader:
         self._decoded: deque[av.VideoFrame] = deque()
         self._before = self._after = None
         self._first_pts: int | None = None
-        self._is_at_end = False
+        self._is_after_seek = self._is_at_end = False
 
     def _rewind(self) -> None:
         """Start again from the first frame: a new container, as not every format seeks back."""
@@ -262,7 +262,7 @@ class VideoReader:
         if self._decoder is not self._stream.codec_context:
             self._decoder.flush_buffers()
         self._restart()
-        self._first_pts = -1
+        self._is_after_seek = True
         self._after = self._pull()
 
     def _pull(self) -> _Picture | None:
@@ -288,15 +288,14 @@ class VideoReader:
         except (av.error.FFmpegError, ValueError):  # cut off or damaged: what was read so far counts
             packet = None
         self._is_at_end = packet is None or packet.size == 0
-        if packet is not None and self._first_pts == -1:
-            self._first_pts = packet.pts
+        if packet is not None and self._is_after_seek:
+            self._first_pts, self._is_after_seek = packet.pts, False
         if self._may_skip and packet is not None and packet.pts is not None:
             is_early = self._since_origin(packet.pts) < self._full_from_s
             self._decoder.skip_frame = "NONREF" if is_early else "DEFAULT"
             self._has_skipped |= is_early
-        with suppress(
-            av.error.FFmpegError, ValueError
-        ):  # after a damaged packet it goes on with the next, as players do
+        # After a damaged packet the decoder goes on with the next, as players do.
+        with suppress(av.error.FFmpegError, ValueError):
             self._decoded.extend(self._decoder.decode(packet if not self._is_at_end else None))
 
     def _time_of(self, raw: av.VideoFrame) -> float:
