@@ -60,15 +60,18 @@ class OptimiserSection(Strict):
 
 
 class PretrainStage(Strict):
-    """The vision tower learns from known distortions: which aspect, how strong. No opinion score, no text."""
+    """The vision tower learns distortions from pristine pictures: which, how strong. No opinion score, no text."""
 
     kind: Literal["pretrain"] = "pretrain"
     name: str = "pretrain"
     optimiser: OptimiserSection
+    pristine: str = Field(description="JSONL manifest of undistorted pictures; paths are as in `data.manifest`.")
     steps: int = Field(ge=1)
-    batch_size: int = Field(24, ge=1, description="Samples per process and step.")
+    batch_size: int = Field(16, ge=1, description="Crops per process and step.")
+    versions: int = Field(8, ge=2, description="Versions of each crop, the first of them undamaged.")
+    num_workers: int = Field(1, ge=0, description="Processes that make crops beside the training; 0 is none.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto is bfloat16 where the processor has matrix units for it (AMX, GPUs), else float32."
+        "auto", description="auto is bfloat16 where the processor computes faster in it, else float32."
     )
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
 

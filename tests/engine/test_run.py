@@ -41,6 +41,8 @@ def manifest(tmp_path_factory):
             )
         )
     write_manifest(folder / "m.jsonl", samples)
+    pristine = [replace(s, mos=None, scale=None, distortions=(), rationale=None) for s in samples if s.split == "train"]
+    write_manifest(folder / "pristine.jsonl", pristine[:4])
     return folder / "m.jsonl"
 
 
@@ -54,8 +56,11 @@ def _recipe(manifest, *more):
         "model.tile_px": 32,
         "model.num_crops": 1,
         "prompts.max_new_tokens": 12,
+        "stages.pretrain.pristine": manifest.with_name("pristine.jsonl"),
         "stages.pretrain.steps": 2,
-        "stages.pretrain.batch_size": 4,
+        "stages.pretrain.batch_size": 2,
+        "stages.pretrain.versions": 2,
+        "stages.pretrain.num_workers": 0,
         "stages.cold_start.epochs": 1,
         "stages.cold_start.batch_size": 4,
         "stages.reinforce.steps": 3,
@@ -150,8 +155,16 @@ def test_content_in_training_and_validation_is_refused(manifest, tmp_path):
 def test_a_sample_without_rationale_is_named(manifest, tmp_path):
     samples = [replace(s, rationale=None) if s.id == "s3" else s for s in read_manifest(manifest)]
     write_manifest(tmp_path / "m.jsonl", samples)
+    pristine = f"stages.pretrain.pristine={manifest.with_name('pristine.jsonl')}"
     with pytest.raises(TrainingError, match="sample 's3' has no rationale"):
-        run_recipe(_recipe(tmp_path / "m.jsonl"), tmp_path / "run")
+        run_recipe(_recipe(tmp_path / "m.jsonl", pristine), tmp_path / "run")
+
+
+def test_pretraining_on_a_held_out_picture_is_refused(manifest, tmp_path):
+    held_out = [s for s in read_manifest(manifest) if s.split == "val"][:1]
+    write_manifest(tmp_path / "pristine.jsonl", [replace(held_out[0], split=None)])
+    with pytest.raises(TrainingError, match="content 'content-3'.* is held out"):
+        run_recipe(_recipe(manifest, f"stages.pretrain.pristine={tmp_path / 'pristine.jsonl'}"), tmp_path / "run")
 
 
 def test_a_folder_with_another_run_is_refused(manifest, tmp_path):

@@ -25,6 +25,11 @@ UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 Aspect = Literal["sharpness", "noise", "compression", "exposure", "contrast", "colour"]
 
+CAPTURE_ORDER: Mapping[Aspect, int] = MappingProxyType(
+    {"sharpness": 0, "exposure": 1, "noise": 2, "contrast": 3, "colour": 4, "compression": 5}
+)
+"""In which order damage happens on the way from the scene to the file."""
+
 _LUMA_C = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _FEATHER = 0.02  # width of a box's soft edge, as a share of the image's shorter side
 

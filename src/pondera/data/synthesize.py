@@ -25,7 +25,7 @@ from PIL import Image
 
 from pondera.core.records import FIVE_POINT, Distortion, Media, Sample
 from pondera.data.dead_leaves import DeadLeaves
-from pondera.data.distortions import DISTORTIONS, distort
+from pondera.data.distortions import CAPTURE_ORDER, DISTORTIONS, distort
 from pondera.data.full_reference import mdsi, pseudo_mos
 from pondera.data.images import UInt8Array, load_image
 from pondera.data.manifest import write_manifest
@@ -38,8 +38,6 @@ VERSION = 1  # raise it when the same settings would give other images or labels
 _SETTINGS_NAME = "synthesis.json"
 _BATCH = 25  # samples a worker makes at a time: small enough to share the work evenly
 _CONTENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# In which order damage happens on the way from the scene to the file.
-_ORDER = {"sharpness": 0, "exposure": 1, "noise": 2, "contrast": 3, "colour": 4, "compression": 5}
 _BOX_LEVELS = (3, 4, 5)  # weaker damage on a part of an image is not seen
 _BOX_SIDE = (0.3, 0.7)  # of the image's sides
 
@@ -304,7 +302,7 @@ def _dealt(generator: np.random.Generator, cards: Sequence[Any]) -> Iterator[Any
 def _pair(types: Iterator[str], levels: Iterator[int]) -> tuple[Distortion, ...]:
     first = next(types)
     second = next(name for name in types if DISTORTIONS[name].aspect != DISTORTIONS[first].aspect)
-    names = sorted((first, second), key=lambda name: _ORDER[DISTORTIONS[name].aspect])
+    names = sorted((first, second), key=lambda name: CAPTURE_ORDER[DISTORTIONS[name].aspect])
     return tuple(Distortion(name, next(levels)) for name in names)
 
 

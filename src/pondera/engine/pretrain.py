@@ -1,9 +1,9 @@
-"""Pretraining of the vision tower on known distortions: which aspect is harmed, and how strongly.
+"""Pretraining of the vision tower: which distortions does a crop carry, and how strong is each?
 
-A tower that starts from random weights finds noise, blur and blocking slowly when its only teacher is text. The
-distortions of a synthetic sample are facts, so they cost no opinion score and no teacher. In the spirit of the
-self-supervised stages of ARNIQA and HiRQA (arXiv:2508.15130, whose loss formulas are unpublished); the loss here is
-our own: mean squared error of the severity of each aspect.
+A tower that starts from random weights finds noise, blur and blocking slowly when its only teacher is text. Here it
+sees crops of pristine pictures, each in several damaged versions side by side (`pondera.data.degraded_crops`), and
+regresses the levels of the distortions: facts, no opinion. In the spirit of the self-supervised stages of ARNIQA and
+HiRQA (arXiv:2508.15130, whose loss formulas are unpublished); the loss here is our own: mean squared error.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -20,22 +21,18 @@ from transformers import Trainer
 from pondera.config import PretrainStage
 from pondera.core.aspects import ASPECTS
 from pondera.core.records import Sample
+from pondera.data.degraded_crops import CropGroup, crop_group
 from pondera.data.distortions import DISTORTIONS
-from pondera.engine.encoder import PromptEncoder
-from pondera.engine.training import (
-    SampleList,
-    add_callbacks,
-    has_checkpoint,
-    has_fast_bfloat16,
-    training_arguments,
-)
+from pondera.data.images import load_image
+from pondera.data.manifest import read_manifest
+from pondera.engine.training import add_callbacks, has_checkpoint, has_fast_bfloat16, training_arguments
 from pondera.errors import TrainingError
-from pondera.generate.backend import sample_seed
 from pondera.models import Family, ModelCard
+from pondera.models.nano.processing import to_pixel_values
 
 
-class SeverityHead(nn.Module):
-    """Vision tower, projector, and a linear read-out of severities that is thrown away afterwards.
+class LevelHead(nn.Module):
+    """Vision tower, projector, and a linear read-out of levels that is thrown away afterwards.
 
     Args:
         model: the whole model; its decoder takes no part.
@@ -45,56 +42,72 @@ class SeverityHead(nn.Module):
         super().__init__()
         self.vision_tower = model.base_model.vision_tower
         self.projector = model.base_model.projector
-        self.read_out = nn.Linear(model.config.get_text_config().hidden_size, len(ASPECTS) + 1)
-        self._encode = model.base_model.get_image_features
+        # Aspects and the strongest level follow from the types; reading them out too shapes what types share.
+        self.read_out = nn.Linear(model.config.get_text_config().hidden_size, len(DISTORTIONS) + len(ASPECTS) + 1)
+        self._encode_views = model.base_model.encode_views
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Pixels of images -> severity of each aspect, and of the worst, [images, aspects + 1]."""
-        return self.read_out(self._encode(pixel_values).mean(1))
+        """Views [N, 3, px, px] -> levels [N, types + aspects + 1], as `level_targets` orders them."""
+        cells = self._encode_views(pixel_values[:, None])
+        return self.read_out(self.projector.without_place(cells).mean((1, 2)))
+
+
+def level_targets(level_NT: torch.Tensor) -> torch.Tensor:
+    """Levels of the types, of the aspects (their strongest type), and of the strongest: [N, T] -> [N, T + 6 + 1]."""
+    aspects = [kind.aspect for kind in DISTORTIONS.values()]
+    of_aspect = [[t for t, aspect in enumerate(aspects) if aspect == name] for name in ASPECTS]
+    level_NA = torch.stack([level_NT[:, types].amax(1) for types in of_aspect], dim=1)
+    return torch.cat([level_NT, level_NA, level_NT.amax(1, keepdim=True)], dim=1)
+
+
+class CropGroups(torch.utils.data.Dataset[CropGroup]):
+    """Groups of one run, made when asked for; item n is the same in every process and after every resume.
+
+    Args:
+        pictures: pristine.
+        stage: number of groups and versions.
+        side_px: of a view.
+        seed: of crops and damage.
+    """
+
+    def __init__(self, pictures: Sequence[np.ndarray], stage: PretrainStage, *, side_px: int, seed: int) -> None:
+        self.pictures, self.stage, self.side_px, self.seed = pictures, stage, side_px, seed
+
+    def __len__(self) -> int:
+        return self.stage.steps * self.stage.batch_size
+
+    def __getitem__(self, index: int) -> CropGroup:
+        return crop_group(
+            self.pictures, side_px=self.side_px, num_versions=self.stage.versions, seed=self.seed, index=index
+        )
+
+
+def collate(groups: Sequence[CropGroup]) -> dict[str, torch.Tensor]:
+    """All versions of all groups in one batch."""
+    return {
+        "views": torch.from_numpy(np.concatenate([group.views_VPPC for group in groups])),
+        "levels": torch.from_numpy(np.concatenate([group.level_VT for group in groups])),
+    }
 
 
 class PretrainTrainer(Trainer):
-    """Mean squared error of severities.
+    """Mean squared error of levels.
 
     Args:
         family: the model; its vision part is changed in place.
-        seed: of the augmentation and the read-out.
+        seed: of the read-out.
         **kwargs: for the library's trainer.
     """
 
     def __init__(self, family: Family, *, seed: int, **kwargs: Any) -> None:
-        self.family, self.seed = family, seed
-        self.encode = PromptEncoder(family)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            head = SeverityHead(family.model).to(family.device)
-        super().__init__(model=head, data_collator=lambda samples: {"samples": samples}, **kwargs)
+            head = LevelHead(family.model).to(family.device)
+        super().__init__(model=head, data_collator=collate, **kwargs)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One batch."""
-        samples: list[Sample] = inputs["samples"]
-        seeds = [sample_seed(s.id, seed=self.seed, step=self.state.global_step) for s in samples]
-        pixels = self.family.media_batch(self.encode(samples, "", seeds))["pixel_values"]
-        target = torch.tensor([severities(sample) for sample in samples], device=pixels.device)
-        return F.mse_loss(model(pixels), target)
-
-
-def severities(sample: Sample) -> list[float]:
-    """Strongest level of each aspect's distortions, and of all, from 0 (untouched) to 1 (level 5).
-
-    Raises:
-        TrainingError: a distortion is not one that Pondera knows.
-    """
-    level = dict.fromkeys(ASPECTS, 0.0)
-    for distortion in sample.distortions:
-        if distortion.type not in DISTORTIONS:
-            raise TrainingError(
-                f"sample {sample.id!r}: distortion {distortion.type!r} is unknown, and so is its aspect; known are: "
-                f"{', '.join(DISTORTIONS)}"
-            )
-        aspect = DISTORTIONS[distortion.type].aspect
-        level[aspect] = max(level[aspect], distortion.level / 5)
-    return [*level.values(), max(level.values())]
+        return F.mse_loss(model(to_pixel_values(inputs["views"])).float(), level_targets(inputs["levels"]))
 
 
 def run_pretrain(
@@ -112,13 +125,14 @@ def run_pretrain(
     """Train the vision part of `family` in place. The language model cannot speak yet, so nothing is validated.
 
     Raises:
-        TrainingError: no sample has a known distortion, or the family has no vision part to train apart.
+        TrainingError: a pristine picture is held out, or the family has no vision part to train apart.
+        ManifestError: the manifest of pristine pictures cannot be read.
+        MediaError: a picture cannot be read.
     """
-    if not any(sample.distortions for sample in train):
-        raise TrainingError(f"stage {stage.name!r} learns from known distortions, but no training sample has any")
     base = family.model.base_model
-    if not (hasattr(base, "projector") and hasattr(base, "get_image_features") and hasattr(base, "vision_tower")):
+    if not (hasattr(base, "projector") and hasattr(base, "encode_views")):
         raise TrainingError(f"stage {stage.name!r} trains the built-in nano model, not {type(family.model).__name__}")
+    pictures = [load_image(sample.path()) for sample in pristine_samples(stage, validation)]
     arguments = training_arguments(
         stage,
         folder,
@@ -126,8 +140,29 @@ def run_pretrain(
         batch_size=stage.batch_size,
         max_steps=stage.steps,
         dataloader_drop_last=True,
+        dataloader_num_workers=stage.num_workers,
         bf16=stage.precision == "bfloat16" or (stage.precision == "auto" and has_fast_bfloat16()),
     )
-    trainer = PretrainTrainer(family, seed=seed, args=arguments, train_dataset=SampleList(train))
+    groups = CropGroups(pictures, stage, side_px=family.model.config.tile_px, seed=seed)
+    trainer = PretrainTrainer(family, seed=seed, args=arguments, train_dataset=groups)
     add_callbacks(trainer, stage.name, metrics)
     trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
+
+
+def pristine_samples(stage: PretrainStage, validation: Sequence[Sample]) -> list[Sample]:
+    """The pictures to learn from.
+
+    Raises:
+        TrainingError: there are none, or one of them shares content with the held-out samples.
+    """
+    samples = read_manifest(stage.pristine)
+    held_out = {sample.content for sample in validation}
+    for sample in samples:
+        if sample.content in held_out or sample.split not in (None, "train"):
+            raise TrainingError(
+                f"{stage.pristine}: {sample.id!r} (content {sample.content!r}, split {sample.split!r}) is held out; "
+                "pretraining may see training content only: remove its line"
+            )
+    if not samples:
+        raise TrainingError(f"{stage.pristine}: no pictures to learn from")
+    return samples

@@ -53,10 +53,11 @@ def training_arguments(
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether this machine computes faster in bfloat16: processors only with matrix units, GPUs since Ampere."""
+    """Whether this machine computes faster in bfloat16: processors with instructions for it, GPUs since Ampere."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, test, lambda: False)() for test in tests)
 
 
 def freeze_batch_norm(model: nn.Module) -> None:

@@ -82,8 +82,11 @@ class NanoProjector(nn.Module):
 
     def forward(self, cells: torch.Tensor) -> torch.Tensor:
         """Cells [images, views, cells, channels] -> image tokens [images, views x cells, hidden]."""
-        token = self.linear_2(F.gelu(self.linear_1(self.norm(cells))))
-        return (token + self.place[: cells.shape[1]]).flatten(1, 2)
+        return (self.without_place(cells) + self.place[: cells.shape[1]]).flatten(1, 2)
+
+    def without_place(self, cells: torch.Tensor) -> torch.Tensor:
+        """Cells [..., channels] -> tokens [..., hidden] that do not say from which view they are."""
+        return self.linear_2(F.gelu(self.linear_1(self.norm(cells))))
 
 
 class NanoModel(NanoPreTrainedModel):

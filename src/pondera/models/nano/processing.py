@@ -45,8 +45,7 @@ class NanoImageProcessor(BaseImageProcessor):
             return_tensors: ignored by design of the format: the result is always torch.
         """
         views = [self._views(_to_array(image), jitter_seed, i) for i, image in enumerate(_flatten(images))]
-        pixels = torch.from_numpy(np.stack(views)).permute(0, 1, 4, 2, 3)
-        return BatchFeature({"pixel_values": pixels.to(torch.float32).div_(127.5).sub_(1.0)})
+        return BatchFeature({"pixel_values": to_pixel_values(torch.from_numpy(np.stack(views)))})
 
     def _views(self, image: np.ndarray, jitter_seed: int | None, index: int) -> np.ndarray:
         px = self.tile_px
@@ -72,6 +71,11 @@ class NanoImageProcessor(BaseImageProcessor):
             in_row = min(columns, self.num_crops - row * columns)
             corners.append((round(room_x * (column + 0.5) / in_row), round(room_y * (row + 0.5) / rows)))
         return corners
+
+
+def to_pixel_values(views: torch.Tensor) -> torch.Tensor:
+    """Views uint8 [..., px, px, 3] as the model reads them: float32 [..., 3, px, px] in [-1, 1]."""
+    return views.movedim(-1, -3).to(torch.float32).div_(127.5).sub_(1.0)
 
 
 class NanoProcessor(ProcessorMixin):
