@@ -46,7 +46,7 @@ class Size:
 
     Args:
         per_reference: images per content, by split.
-        dead_leaves: procedural contents beside the 14 training photographs.
+        dead_leaves: procedural contents beside the 13 training photographs.
     """
 
     per_reference: dict[str, int]

@@ -114,7 +114,7 @@ class _Batch:
 
 
 def bundled_references(num_dead_leaves: int = 0) -> tuple[list[Reference], dict[str, str]]:
-    """The photographs of the package (14 train, 3 val, 7 test), and procedural images in train as asked for.
+    """The photographs of the package (13 train, 3 val, 8 test), and procedural images in train as asked for.
 
     Returns:
         References, and the split of each content: the arguments `references` and `splits` of `synthesize`.
