@@ -53,7 +53,7 @@ class Size:
     dead_leaves: int
 
 
-FULL = Size(per_reference={"train": 64, "val": 24, "test": 50}, dead_leaves=6)
+FULL = Size(per_reference={"train": 128, "val": 24, "test": 50}, dead_leaves=6)
 
 
 def run_quickstart(out: Path, *, seed: int = 0, size: Size = FULL, overrides: tuple[str, ...] = ()) -> Path:
