@@ -107,12 +107,13 @@ def _list_pristine(out: Path, size: Size) -> Path:
     for reference in references:
         if splits[reference.content] != "train":
             continue
-        path = reference.source
-        if isinstance(path, DeadLeaves):
+        source = reference.source
+        if isinstance(source, DeadLeaves):
             path = out / "pristine" / f"{reference.content}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(reference.source.image()).save(path)
-        samples.append(Sample(reference.content, (Media(str(path)),), split="train", reference=reference.content))
+            Image.fromarray(source.image()).save(path)
+            source = path
+        samples.append(Sample(reference.content, (Media(str(source)),), split="train", reference=reference.content))
     write_manifest(manifest, samples)
     return manifest
 

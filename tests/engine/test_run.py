@@ -163,7 +163,7 @@ def test_a_sample_without_rationale_is_named(manifest, tmp_path):
 def test_pretraining_on_a_held_out_picture_is_refused(manifest, tmp_path):
     held_out = [s for s in read_manifest(manifest) if s.split == "val"][:1]
     write_manifest(tmp_path / "pristine.jsonl", [replace(held_out[0], split=None)])
-    with pytest.raises(TrainingError, match="content 'content-3'.* is held out"):
+    with pytest.raises(TrainingError, match=r"content 'content-3'.* is held out"):
         run_recipe(_recipe(manifest, f"stages.pretrain.pristine={tmp_path / 'pristine.jsonl'}"), tmp_path / "run")
 
 

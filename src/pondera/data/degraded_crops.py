@@ -38,9 +38,7 @@ class CropGroup:
     level_VT: NDArray[np.float32]
 
 
-def crop_group(
-    pictures: Sequence[UInt8Array], *, side_px: int, num_versions: int, seed: int, index: int
-) -> CropGroup:
+def crop_group(pictures: Sequence[UInt8Array], *, side_px: int, num_versions: int, seed: int, index: int) -> CropGroup:
     """Group number `index` of the endless sequence that `seed` names.
 
     Args:
@@ -54,11 +52,15 @@ def crop_group(
         ValueError: there are no pictures, or fewer than two versions.
     """
     if not pictures or num_versions < 2:
-        raise ValueError(f"need pictures and at least 2 versions, got {len(pictures)} pictures, {num_versions} versions")
+        raise ValueError(
+            f"need pictures and at least 2 versions, got {len(pictures)} pictures, {num_versions} versions"
+        )
     generator = np.random.default_rng([seed, index])
     is_thumbnail = index % _THUMBNAIL_EVERY == 0
     size = _THUMBNAIL_OF if is_thumbnail else (_MARGIN, _MARGIN)
-    crop = _crop(pictures[generator.integers(len(pictures))], [round(share * side_px) for share in size], generator)
+    crop = _crop(
+        pictures[int(generator.integers(len(pictures)))], [round(share * side_px) for share in size], generator
+    )
     place = generator.random(2)
     views, levels = [], []
     for version in range(num_versions):
