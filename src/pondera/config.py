@@ -107,6 +107,11 @@ class ReinforceStage(Strict):
     group_size: int = Field(8, ge=2, description="Completions per prompt (G, K).")
     temperature: float = Field(1.0, gt=0)
     kl_weight: float = Field(0.0, ge=0, description="Weight of the k3 KL to the model the stage starts from.")
+    thought_kl_weight: float | None = Field(
+        None,
+        ge=0,
+        description="The same on the tokens before the answer: what keeps a thought true; null is kl_weight.",
+    )
     clip_low: float = Field(0.2, gt=0, lt=1)
     clip_high: float = Field(0.2, gt=0)
     normalise: Literal["grpo", "dr_grpo", "dapo"] = "grpo"

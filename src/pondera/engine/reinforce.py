@@ -102,7 +102,8 @@ class ReinforceTrainer(Trainer):
         self.encode = PromptEncoder(family, freeze_vision=stage.freeze_vision, views=stage.views)
         self.backend = TransformersBackend(family)
         self._step_logs: dict[str, float] = {}
-        self.reference = _frozen_copy(family.model) if stage.kl_weight > 0 else None
+        needs_reference = max(stage.kl_weight, stage.thought_kl_weight or 0) > 0
+        self.reference = _frozen_copy(family.model) if needs_reference else None
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Roll out, grade, and leave the gradient of the objective in the parameters."""
@@ -168,7 +169,7 @@ class ReinforceTrainer(Trainer):
             with torch.no_grad():
                 reference_logp_M, _ = packed_logps(self.reference, batch)
             kl_M = k3_kl(logp_M, reference_logp_M)
-            loss_M = loss_M + stage.kl_weight * kl_M
+            loss_M = loss_M + self._kl_weights(groups, device) * kl_M
             logs["kl"] = float(kl_M.detach().mean())
         loss = aggregate(
             loss_M,
@@ -178,6 +179,16 @@ class ReinforceTrainer(Trainer):
             max_tokens=self.card.max_new_tokens,
         )
         return loss, logs
+
+    def _kl_weights(self, groups: Sequence[Sequence[Completion]], device: torch.device) -> torch.Tensor:
+        """Weight of the KL on each scored token, in their order. Rewards speak about the score: without a firmer hold,
+        thoughts drift away from what the model sees (`docs/experiments.md`)."""
+        of_thought = self.stage.kl_weight if self.stage.thought_kl_weight is None else self.stage.thought_kl_weight
+        weights: list[float] = []
+        for completion in (c for group in groups for c in group):
+            length = thought_length(self.family, completion.ids)
+            weights += [of_thought] * length + [self.stage.kl_weight] * (len(completion.ids) - length)
+        return torch.tensor(weights, device=device)
 
     def _record(
         self, samples: Sequence[Sample], groups: Sequence[Sequence[Completion]], graded: Graded, step: int
@@ -203,6 +214,20 @@ class ReinforceTrainer(Trainer):
                         "advantage": float(graded.advantage_GK[g, k]),
                     }
                     file.write(json.dumps(line) + "\n")
+
+
+def thought_length(family: Family, ids: Sequence[int], mark: str = "<answer>") -> int:
+    """How many tokens stand before the answer: up to the token that completes its mark; all, where there is none."""
+    low, high = 0, len(ids)
+    if mark not in family.decode(ids):
+        return high
+    while low < high:  # the shortest prefix whose text holds the mark
+        middle = (low + high) // 2
+        if mark in family.decode(ids[:middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def grade(
