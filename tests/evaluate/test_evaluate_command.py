@@ -10,6 +10,7 @@ from PIL import Image
 
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.data.manifest import write_manifest
+from pondera.evaluate.protocols import list_protocols
 from tests.models.tiny import noise_image
 
 
@@ -92,6 +93,11 @@ def test_a_protocol_that_does_not_fit_is_one_line(pondera, untrained, manifest, 
     result = pondera("evaluate", manifest, "--protocol", "biq2021", "--model", untrained, "--out", tmp_path / "o")
     assert result.exit_code == 1
     assert "dataset 'noise', which protocol 'biq2021' does not test" in result.stderr
+
+
+def test_help_names_every_packaged_protocol(pondera):
+    text = "".join(pondera("evaluate", "--help").stdout.split())  # help pages break lines inside names
+    assert [name for name in list_protocols() if name not in text] == []
 
 
 def test_consensus_is_recorded_and_found_again(pondera, untrained, manifest, tmp_path):

@@ -13,8 +13,8 @@ from pondera.data.manifest import write_manifest
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import load_evaluation
 from pondera.evaluate.document import compare_with_baseline, results_table, write_documents
+from pondera.evaluate.percentiles import load_reference_set, reference_set
 from pondera.evaluate.protocols import load_protocol
-from pondera.evaluate.reference_set import load_reference_set, reference_set
 from pondera.evaluate.shards import Shard
 from pondera.evaluate.suite import Candidate, evaluate_simple_baselines, folder_name, measure_models, record_models
 from pondera.evaluate.task import choose_samples

@@ -23,8 +23,8 @@ from pondera.cli.options import (
 
 if TYPE_CHECKING:
     from pondera.evaluate import Evaluation
+    from pondera.evaluate.percentiles import ReferenceSet
     from pondera.evaluate.protocols import Protocol
-    from pondera.evaluate.reference_set import ReferenceSet
     from pondera.evaluate.shards import Shard
     from pondera.evaluate.task import Task
 
@@ -44,7 +44,11 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Only samples of this split.", show_default="all")] = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="Sets, splits and published results by name, or a YAML file.", show_default="none"),
+        typer.Option(
+            help="Sets, splits and published results: preresq-images, kadid-trained, koniq-trained, biq2021, "
+            "lsvq-trained, or a YAML file.",
+            show_default="none",
+        ),
     ] = None,
     train_manifest: Annotated[
         list[Path] | None, typer.Option(help="What the models were trained on, to find leaks.", show_default=False)
@@ -88,7 +92,7 @@ def evaluate(
     store = cache or out / "assessments"
 
     from pondera.evaluate import suite
-    from pondera.evaluate.reference_set import load_reference_set
+    from pondera.evaluate.percentiles import load_reference_set
     from pondera.evaluate.shards import wait_for_all
 
     if not merge:

@@ -12,8 +12,8 @@ from pondera.data.distortions import DISTORTIONS
 from pondera.evaluate.aspects import aspect_truthfulness
 from pondera.evaluate.environment import environment
 from pondera.evaluate.page import write_report
+from pondera.evaluate.percentiles import ReferenceSet
 from pondera.evaluate.protocols import Protocol
-from pondera.evaluate.reference_set import ReferenceSet
 from pondera.evaluate.run import Evaluation, compare_systems
 from pondera.report import read_curves
 from pondera.report.results import Cell, ResultRow, Results, to_latex, to_markdown

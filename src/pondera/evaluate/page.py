@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pondera.evaluate.diagnosis import place
+from pondera.evaluate.percentiles import ReferenceSet
 from pondera.evaluate.predictions import Row
-from pondera.evaluate.reference_set import ReferenceSet
 from pondera.evaluate.run import Evaluation
 from pondera.report import GalleryEntry, GalleryItem, System, render_report
 from pondera.report.results import Results
