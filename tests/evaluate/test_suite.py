@@ -12,7 +12,7 @@ from pondera.core.records import FIVE_POINT, Assessment, Media, Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import load_evaluation
-from pondera.evaluate.document import compare_with_baseline, results_table, write_documents
+from pondera.evaluate.document import compare_with_baseline, results_table, with_distinct_names, write_documents
 from pondera.evaluate.percentiles import load_reference_set, reference_set
 from pondera.evaluate.protocols import load_protocol
 from pondera.evaluate.shards import Shard
@@ -86,6 +86,17 @@ def test_several_models_get_a_folder_each_and_a_comparison(manifest, tmp_path):
     assert len(asked) == 120
     _run(task, noise_of, tmp_path / "out", load)
     assert len(asked) == 120  # nothing is scored twice
+
+
+def test_one_model_in_two_modes_and_twice_keeps_all_its_rows(manifest, tmp_path):
+    task = choose_samples([manifest], split="test")
+    load, _ = _loader(task, {"m": 1.0})
+    (fast,) = _run(task, {"m": 1.0}, tmp_path / "out", load)
+    reason = replace(fast, protocol=fast.protocol | {"mode": "reason"})
+    assert [e.name for e in with_distinct_names([fast, reason])] == ["m, fast", "m, reason"]
+    assert [e.name for e in with_distinct_names([fast, reason, fast])] == ["m, fast (1)", "m, reason", "m, fast (2)"]
+    page = write_documents(tmp_path / "out", [fast, reason], title="t").read_text(encoding="utf-8")
+    assert "m, reason minus m, fast" in page
 
 
 def test_two_shards_give_the_files_of_one_run(manifest, tmp_path):

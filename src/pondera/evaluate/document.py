@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def write_documents(
     Returns:
         The page.
     """
+    evaluations = with_distinct_names(evaluations)
     results = results_table(evaluations, protocol)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(to_markdown(results), encoding="utf-8")
@@ -56,6 +59,17 @@ def write_documents(
         results=results,
         reference=reference,
     )
+
+
+def with_distinct_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """One model in two modes gets the mode behind its name; what is then still equal, a number."""
+    count = Counter(e.name for e in evaluations)
+    named = [f"{e.name}, {e.protocol.get('mode', '')}" if count[e.name] > 1 else e.name for e in evaluations]
+    again = Counter(named)
+    return [
+        replace(e, name=f"{name} ({named[: i + 1].count(name)})" if again[name] > 1 else name)
+        for i, (e, name) in enumerate(zip(evaluations, named, strict=True))
+    ]
 
 
 def compare_with_baseline(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
