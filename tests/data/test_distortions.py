@@ -185,12 +185,13 @@ def test_an_image_of_the_wrong_type_or_shape_is_refused():
 
 
 def test_no_type_takes_longer_than_a_generous_bound():
-    """30 ms at 384 x 256 is the aim on an idle core; five times that still catches a slow algorithm."""
+    """30 ms at 384 x 256 is the aim; five times that still catches a slow algorithm. Processor time, because a busy
+    machine is not a slow algorithm."""
     image = np.random.default_rng(0).integers(0, 256, (256, 384, 3), np.uint8)
     for name in DISTORTIONS:
         seconds = []
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()
             distort(image, Distortion(name, 5), 0)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         assert min(seconds) < 0.15, name

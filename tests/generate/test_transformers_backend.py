@@ -9,6 +9,7 @@ import torch
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend, choose_tokens
 from pondera.models.packing import Branch, pack, packed_logps
+from tests.models.stock import idefics, llava, qwen, stock_family
 from tests.models.tiny import noise_image, tiny_family
 
 
@@ -45,6 +46,21 @@ def test_reported_logps_are_those_the_training_pass_computes(family):
     prompts = _prompts(family)
     groups = TransformersBackend(family).generate(
         prompts, num_completions=4, max_new_tokens=12, temperature=0.7, seeds=[5, 6, 7]
+    )
+    batch = pack(family, [(p, [Branch.scored(c.ids) for c in g]) for p, g in zip(prompts, groups, strict=True)])
+    logp_M, _ = packed_logps(family.model, batch)
+    reported = torch.tensor([logp for group in groups for c in group for logp in c.logps])
+    torch.testing.assert_close(logp_M, reported, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("make", [qwen, idefics, llava])
+def test_roll_outs_of_stock_families_have_the_positions_of_the_training_pass(make):
+    """With mRoPE positions are no count of tokens: counted ones gave Qwen-VL other probabilities than training reads."""
+    config, prompts = make()
+    family = stock_family(config)
+    family.processor.tokenizer.decode = lambda ids, **_: " ".join(map(str, ids))
+    groups = TransformersBackend(family).generate(
+        prompts, num_completions=3, max_new_tokens=9, temperature=1.0, seeds=range(len(prompts))
     )
     batch = pack(family, [(p, [Branch.scored(c.ids) for c in g]) for p, g in zip(prompts, groups, strict=True)])
     logp_M, _ = packed_logps(family.model, batch)

@@ -35,6 +35,7 @@ _GO_ON = {
     "quickstart": "finished stages are kept; go on with the same command",
     "data": "what is made is kept; go on with the same command",
     "distill": "responses so far are kept; go on with the same command",
+    "evaluate": "what was scored is recorded; go on with the same command",
     "judge": "answers so far are kept; go on with the same command",
     "train": "go on with the same command and --resume",
     "score": "results so far are written; give the remaining files to go on",

@@ -1,6 +1,7 @@
 """Completions from a transformers model: each prompt is read once, then its cache serves the whole group.
 
-Shape letters: P prompts, K completions a prompt, R live rows (at most P x K), T tokens, V vocabulary.
+Shape letters: A axes of a position (1, or 3 with mRoPE), P prompts, K completions a prompt, R live rows (at most P x K),
+T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from pondera.generate.backend import Completion, uniforms
 from pondera.models.family import EncodedPrompt, Family
@@ -75,11 +77,12 @@ class TransformersBackend:
         family, device = self.family, self.family.device
         ids_PT, mask_PT = left_padded([p.ids for p in prompts], family.pad_id)
         mask_RT = mask_PT.to(device)
-        position_PT = (mask_RT.cumsum(1) - 1).clamp_min(0)
+        position_APT = _left_padded_positions([family.positions(p) for p in prompts]).to(device)
         outputs = family.model(
             input_ids=ids_PT.to(device),
             attention_mask=mask_RT,
-            position_ids=position_PT,
+            position_ids=_as_expected(position_APT),
+            **{name: type_PT.to(device) for name, type_PT in family.token_types(ids_PT).items()},
             logits_to_keep=1,
             use_cache=True,
             **family.media_batch(prompts),
@@ -88,7 +91,8 @@ class TransformersBackend:
         cache.batch_repeat_interleave(num_completions)
         logits_RV = outputs.logits[:, -1].repeat_interleave(num_completions, 0)
         mask_RT = mask_RT.repeat_interleave(num_completions, 0)
-        position_R = position_PT[:, -1].repeat_interleave(num_completions, 0)
+        # With mRoPE an image takes fewer positions than tokens, and text goes on from the largest.
+        position_AR = position_APT.amax((0, 2)).repeat(len(position_APT), 1).repeat_interleave(num_completions, 1)
         num_rows = len(prompts) * num_completions
         uniform_RT = np.stack([uniforms(s, k, max_new_tokens) for s in seeds for k in range(num_completions)])
         live_R = torch.arange(num_rows, device=device)
@@ -107,13 +111,14 @@ class TransformersBackend:
             if not bool(going_R.all()):
                 index = going_R.nonzero().squeeze(1)
                 cache.batch_select_indices(index)
-                live_R, token_R, mask_RT, position_R = (x[index] for x in (live_R, token_R, mask_RT, position_R))
-            position_R = position_R + 1
+                live_R, token_R, mask_RT = (x[index] for x in (live_R, token_R, mask_RT))
+                position_AR = position_AR[:, index]
+            position_AR = position_AR + 1
             mask_RT = torch.cat([mask_RT, mask_RT.new_ones(len(live_R), 1)], dim=1)
             outputs = family.model(
                 input_ids=token_R[:, None],
                 attention_mask=mask_RT,
-                position_ids=position_R[:, None],
+                position_ids=_as_expected(position_AR[:, :, None]),
                 past_key_values=cache,
                 use_cache=True,
             )
@@ -123,6 +128,17 @@ class TransformersBackend:
             for ids, logp in zip(tokens, logps, strict=True)
         ]
         return [flat[i : i + num_completions] for i in range(0, num_rows, num_completions)]
+
+
+def _left_padded_positions(position_APT: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Positions of P prompts, each [A, T], ending at the same column: [A, P, T]; A is 1, or 3 with mRoPE."""
+    length = max(position_AT.shape[1] for position_AT in position_APT)
+    return torch.stack([F.pad(position_AT, (length - position_AT.shape[1], 0)) for position_AT in position_APT], dim=1)
+
+
+def _as_expected(position_ART: torch.Tensor) -> torch.Tensor:
+    """[1, R, T] -> [R, T]: models without mRoPE know one position a token."""
+    return position_ART[0] if len(position_ART) == 1 else position_ART
 
 
 def left_padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
