@@ -55,7 +55,7 @@ def test_reported_logps_are_those_the_training_pass_computes(family):
 
 @pytest.mark.parametrize("make", [qwen, idefics, llava])
 def test_roll_outs_of_stock_families_have_the_positions_of_the_training_pass(make):
-    """With mRoPE positions are no count of tokens: counted ones gave Qwen-VL other probabilities than training reads."""
+    """With mRoPE positions are no count of tokens: counted ones gave Qwen-VL other probabilities."""
     config, prompts = make()
     family = stock_family(config)
     family.processor.tokenizer.decode = lambda ids, **_: " ".join(map(str, ids))

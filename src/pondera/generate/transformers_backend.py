@@ -1,7 +1,7 @@
 """Completions from a transformers model: each prompt is read once, then its cache serves the whole group.
 
-Shape letters: A axes of a position (1, or 3 with mRoPE), P prompts, K completions a prompt, R live rows (at most P x K),
-T tokens, V vocabulary.
+Shape letters: A axes of a position (1, or 3 with mRoPE), P prompts, K completions a prompt, R live rows (at most
+P x K), T tokens, V vocabulary.
 """
 
 from __future__ import annotations
