@@ -195,7 +195,9 @@ def _mat_vector(path: Path, variable: str) -> list[str]:
 
     try:
         content: dict[str, Any] = loadmat(path)
-    except (ValueError, NotImplementedError, OSError) as error:
+    except NotImplementedError:  # SciPy's word for version 7.3, which is HDF5
+        raise DatasetError(f"{path}: MATLAB format 7.3 is not read here; save it again with: save -v7") from None
+    except (ValueError, OSError) as error:
         raise DatasetError(f"{path}: not a readable MATLAB file ({error}); download it again") from None
     if variable not in content:
         names = [name for name in content if not name.startswith("__")]
