@@ -296,6 +296,7 @@ class ChatClient:
     async def _back_off(self, number: int, asked_s: float | None, failure: str) -> None:
         if asked_s is None:
             bound_s = min(self.max_wait_s, self.backoff_s * 2 ** (number - 1))
+            # Unseeded on purpose: clients that fail together must not return together. No result depends on it.
             await self._sleep(random.uniform(0, bound_s))
             return
         if asked_s > self.max_wait_s:
