@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from pondera.engine.reinforce import ReinforceTrainer, thought_length
+from pondera.engine.policy_loss import kl_weights, thought_length
 from tests.models.tiny import tiny_family
 
 
@@ -29,11 +29,10 @@ def test_the_kl_holds_thoughts_with_their_own_weight_and_answers_with_theirs():
     family = tiny_family()
     with_answer = family.encode_text("<think>poor</think><answer>2.50</answer>")
     without = family.encode_text("<think>poor")
-    groups = [[SimpleNamespace(ids=with_answer), SimpleNamespace(ids=without)]]
+    completions = [SimpleNamespace(ids=with_answer), SimpleNamespace(ids=without)]
     length = thought_length(family, with_answer)
     for thought, expected in ((0.2, 0.2), (None, 0.01)):
         stage = SimpleNamespace(kl_weight=0.01, thought_kl_weight=thought)
-        trainer = SimpleNamespace(stage=stage, family=family)
-        weight_M = ReinforceTrainer._kl_weights(trainer, groups, torch.device("cpu"))
+        weight_M = kl_weights(family, stage, completions)
         answer = [0.01] * (len(with_answer) - length)
         torch.testing.assert_close(weight_M, torch.tensor([expected] * length + answer + [expected] * len(without)))

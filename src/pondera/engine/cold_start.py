@@ -81,8 +81,8 @@ class RationaleCollator:
     def __call__(self, samples: Sequence[Sample], step: int) -> list[tuple[EncodedPrompt, list[Branch]]]:
         """Encode samples; `step` seeds augmentation and the choice of who also learns to answer without a thought."""
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
-        thoughtful = self.encode(samples, prompts.get(self.card.prompt).render(), seeds)
-        fast = self.encode(samples, prompts.get(self.card.fast_prompt).render(), seeds)
+        thoughtful = self.encode(samples, [prompts.get(self.card.prompt).render()] * len(samples), seeds)
+        fast = self.encode(samples, [prompts.get(self.card.fast_prompt).render()] * len(samples), seeds)
         return [self._group(*parts) for parts in zip(samples, thoughtful, fast, seeds, strict=True)]
 
     def _group(

@@ -61,21 +61,21 @@ class PromptEncoder:
         self._ids: dict[tuple[int, int, str], tuple[int, ...]] = {}
         self._media: dict[tuple[str, int], Mapping[str, torch.Tensor]] = {}
 
-    def __call__(self, samples: Sequence[Sample], text: str, seeds: Sequence[int]) -> list[EncodedPrompt]:
-        """One question about several samples; one seed a sample chooses the variant of its views."""
+    def __call__(self, samples: Sequence[Sample], texts: Sequence[str], seeds: Sequence[int]) -> list[EncodedPrompt]:
+        """One question about each of several samples; one seed a sample chooses the variant of its views."""
+        asked = list(zip(samples, texts, seeds, strict=True))
         if not self.keeps_features:
-            pairs = zip(samples, seeds, strict=True)
-            return [self.family.encode([self.images.image(s)], text, jitter_seed=seed) for s, seed in pairs]
-        self._fill(samples, text, seeds)
+            return [self.family.encode([self.images.image(s)], text, jitter_seed=seed) for s, text, seed in asked]
+        self._fill(samples, texts, seeds)
         return [
             EncodedPrompt(self._ids[(*self._size(s), text)], self._media[s.path(), seed % self.views])
-            for s, seed in zip(samples, seeds, strict=True)
+            for s, text, seed in asked
         ]
 
-    def _fill(self, samples: Sequence[Sample], text: str, seeds: Sequence[int]) -> None:
+    def _fill(self, samples: Sequence[Sample], texts: Sequence[str], seeds: Sequence[int]) -> None:
         """Encode what is not kept yet. Token ids depend on the text and the image's size only."""
         fresh: dict[tuple[str, int], EncodedPrompt] = {}
-        for sample, seed in zip(samples, seeds, strict=True):
+        for sample, text, seed in zip(samples, texts, seeds, strict=True):
             key, size = (sample.path(), seed % self.views), self._size(sample)
             if key in self._media and (*size, text) in self._ids:
                 continue

@@ -1,0 +1,142 @@
+"""Grading: light records -> pools by dataset -> rewards -> advantages (all of it pure core).
+
+Shape letters: G groups of one process, K completions of a group, S samples in a pool.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pondera.config import ReinforceStage
+from pondera.core.pool import Pool
+from pondera.core.records import Sample
+from pondera.core.system import Judged, System
+from pondera.engine.rollouts import GroupRecord
+from pondera.errors import TrainingError
+from pondera.models import ModelCard
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Rewards and advantages of the groups of one process, in their order.
+
+    Args:
+        advantage_GK: one row a group.
+        reward_GK: the same shape.
+        logs: means over the global batch.
+    """
+
+    advantage_GK: np.ndarray
+    reward_GK: np.ndarray
+    logs: Mapping[str, float]
+
+
+def grade(
+    system: System, own: Sequence[GroupRecord], everyone: Sequence[GroupRecord], *, stage: str, step: int
+) -> Graded:
+    """Rewards and advantages of one's own groups, judged in pools of all processes' groups of the same dataset.
+
+    Args:
+        system: rewards and advantages.
+        own: the groups of this process.
+        everyone: the groups of all processes, in one order that all of them share; holds `own` too.
+        stage: name of the stage.
+        step: global step.
+
+    Raises:
+        TrainingError: a dataset has too few samples in the global batch for the system's rank rewards.
+    """
+    by_dataset: dict[tuple[str, str], list[GroupRecord]] = {}
+    for record in everyone:
+        by_dataset.setdefault((record.sample.dataset, record.sample.task), []).append(record)
+    advantage: dict[str, np.ndarray] = {}
+    reward: dict[str, np.ndarray] = {}
+    sums: dict[str, list[float]] = {}
+    for (dataset, _), records in sorted(by_dataset.items()):
+        if len(records) < system.min_samples:
+            raise TrainingError(
+                f"system {system.name!r} compares samples and needs {system.min_samples} of one dataset in each "
+                f"global batch, but {dataset!r} has {len(records)}; raise samples_per_step"
+            )
+        pool = make_pool(system, records, stage=stage, step=step)
+        judged = system.judge(pool)
+        for s, record in enumerate(records):
+            advantage[record.sample.id] = judged.advantage_SK[s]
+            reward[record.sample.id] = judged.reward_SK[s]
+        _collect(sums, pool, judged)
+    logs = {name: float(np.mean(values)) for name, values in sums.items()}
+    return Graded(
+        advantage_GK=np.stack([advantage[record.sample.id] for record in own]),
+        reward_GK=np.stack([reward[record.sample.id] for record in own]),
+        logs=logs,
+    )
+
+
+def make_pool(system: System, records: Sequence[GroupRecord], *, stage: str, step: int) -> Pool:
+    """The pool of records of one dataset and task; side arrays that every record carries come along."""
+    names = set.intersection(*(set(record.side) for record in records))
+    return system.pool(
+        [record.sample for record in records],
+        [record.texts for record in records],
+        num_tokens_SK=[record.num_tokens for record in records],
+        stage=stage,
+        step=step,
+        side={name: np.array([record.side[name] for record in records]) for name in sorted(names)},
+    )
+
+
+def check_system(
+    system: System, stage: ReinforceStage, card: ModelCard, train: Sequence[Sample], *, side: Iterable[str] = ()
+) -> None:
+    """Refuse, before anything runs, what a system cannot grade.
+
+    Args:
+        system: rewards and advantages.
+        stage: settings.
+        card: the answer format that the model was taught.
+        train: what will be sampled from.
+        side: side arrays that the stage's second views supply.
+
+    Raises:
+        TrainingError: names what is missing.
+    """
+    side = tuple(side)
+    if missing := sorted(set(system.needs_side) - set(side)):
+        raise TrainingError(
+            f"system {system.name!r} needs {', '.join(missing)} from a second view of each sample, "
+            "which this stage does not make; choose a system without it: pondera rewards list"
+        )
+    for term, names in system.left_out(side).items():
+        logging.getLogger("pondera").warning(
+            "system %s: optional term %s is left out, this stage does not make %s", system.name, term, ", ".join(names)
+        )
+    if stage.group_size < system.min_group:
+        raise TrainingError(f"system {system.name!r} needs group_size >= {system.min_group}, got {stage.group_size}")
+    if stage.samples_per_step > len(train):
+        raise TrainingError(f"samples_per_step is {stage.samples_per_step} but there are {len(train)} training samples")
+    if system.answer.body != card.answer.body:
+        raise TrainingError(
+            f"system {system.name!r} reads answers of the form {system.answer.body}, the model was taught "
+            f"{card.answer.body}; set the recipe's prompts to the form of the system"
+        )
+    for sample in train:
+        if sample.mos is None:
+            raise TrainingError(f"sample {sample.id!r} has no mos; reinforcement needs labels")
+
+
+def _collect(sums: dict[str, list[float]], pool: Pool, judged: Judged) -> None:
+    """Per-cell values whose means over the global batch are logged."""
+    valid = pool.valid_SK
+    sums.setdefault("reward", []).extend(judged.reward_SK[pool.present_SK].tolist())
+    sums.setdefault("reward_std", []).extend(judged.reward_SK.std(axis=1).tolist())
+    sums.setdefault("valid", []).extend(valid.astype(float).ravel().tolist())
+    sums.setdefault("num_tokens", []).extend(pool.num_tokens_SK.astype(float).ravel().tolist())
+    for name, term_SK in judged.terms.items():
+        sums.setdefault(f"reward/{name}", []).extend(term_SK[pool.present_SK].tolist())
+    if valid.any():
+        error_SK = np.abs(pool.score_SK - pool.mos_S[:, None])
+        sums.setdefault("absolute_error", []).extend(error_SK[valid].tolist())
