@@ -76,6 +76,23 @@ class PretrainStage(Strict):
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
 
 
+class SoftLabelsSection(Strict):
+    """A further question behind the image: which of five levels? Its label is a distribution (DeQA-Score)."""
+
+    prompt: str = Field("quality.short.level", description="Prompt whose answer is one class field, worst level first.")
+    weight: float = Field(1.0, gt=0, description="Of the KL between the label and the model's five probabilities.")
+    fidelity_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Of the fidelity of preferences between the labelled samples of a batch; 0 leaves it out.",
+    )
+    spread: float | None = Field(
+        None, ge=0, description="Spread of opinions, of five levels, where a sample has no mos_std; null refuses those."
+    )
+    density: Literal["pdf", "cdf"] = Field("pdf", description="pdf for wide spreads of opinions, cdf for narrow ones.")
+    as_released: bool = Field(False, description="The released builder's labels, whose sum and mean may be off.")
+
+
 class ColdStartStage(Strict):
     """Cross-entropy on rationales, thought and answer."""
 
@@ -87,11 +104,22 @@ class ColdStartStage(Strict):
     fast_share: float = Field(
         0.5, ge=0, le=1, description="Share of samples that also teach the answer without a thought."
     )
-    answer_weight: float = Field(1.0, gt=0, description="Weight of answer tokens; thought tokens have weight 1.")
+    reasoning: bool = Field(True, description="Teach thoughts; false teaches the answer without one, from the labels.")
+    thought_weight: float = Field(1.0, ge=0, description="Weight of the thought's tokens; 0 only reads them.")
+    answer_weight: float = Field(1.0, gt=0, description="Weight of the answer's tokens.")
+    soft_labels: SoftLabelsSection | None = Field(None, description="Auxiliary loss on five levels; null for none.")
     freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
     views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
     validate_every: int = Field(50, ge=1, description="Steps between held-out SRCC and PLCC.")
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
+
+    @model_validator(mode="after")
+    def _settings_of_thoughts_need_thoughts(self) -> ColdStartStage:
+        fields = type(self).model_fields
+        for name in ("fast_share", "thought_weight"):
+            if not self.reasoning and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} has no meaning where reasoning is false: there are no thoughts")
+        return self
 
 
 class ReinforceStage(Strict):

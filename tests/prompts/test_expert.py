@@ -34,6 +34,7 @@ HASHES = {
     "quality.hint@1": "becfec14f0ba",
     "quality.short@1": "9c047cd6e609",
     "quality.short.fast@1": "97565b05e3af",
+    "quality.short.level@1": "2d2d6edaad6b",
     "quality.video@1": "a641c3237da8",
     "technical.image@1": "21acd353f76e",
     "technical.image.compare@1": "61e6ada5b341",

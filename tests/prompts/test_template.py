@@ -24,6 +24,7 @@ SAMPLE_ANSWERS = {
     "two": "<think>steady</think><answer>4\n3</answer>",
     "hint": "<think>sharp</think><answer>3.50</answer>",
     "compare": '<think>both sharp</think><answer>{"better": "first"}</answer>',
+    "level": '<answer>{"level": "good"}</answer>',
 }
 JUDGED = {
     "judge.description": '<think>t</think><answer>{"accuracy": 2, "reasonableness": 1, "completeness": 0}</answer>',

@@ -1,8 +1,4 @@
-"""Cold start: cross-entropy on a teacher's rationales, thought and answer.
-
-The two questions about an image (with and without a thought) share one packed row behind the image, so the image is
-encoded once for both.
-"""
+"""Cold start: cross-entropy on a teacher's rationales, thought and answer, and on soft level labels where asked for."""
 
 from __future__ import annotations
 
@@ -10,21 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from transformers import Trainer
 
-from pondera import prompts
 from pondera.assess import Assessor
+from pondera.assess.assessor import Mode
 from pondera.config import ColdStartStage
-from pondera.core.answers import AnswerFormat
 from pondera.core.records import Sample
-from pondera.engine.encoder import PromptEncoder
+from pondera.engine.levels import LevelQuestion
 from pondera.engine.objective import token_cross_entropy
+from pondera.engine.rationales import RationaleCollator, Rows, check_samples
 from pondera.engine.training import SampleList, Validation, add_callbacks, has_checkpoint, training_arguments
-from pondera.errors import TrainingError
-from pondera.generate.backend import sample_seed
-from pondera.models import EncodedPrompt, Family, ModelCard
-from pondera.models.packing import Branch, pack, packed_logps
+from pondera.models import Family, ModelCard
+from pondera.models.packing import PackedBatch, pack, packed_logits, packed_logps
 
 
 class ColdStartTrainer(Trainer):
@@ -32,76 +26,39 @@ class ColdStartTrainer(Trainer):
 
     Args:
         family: the model to train.
-        collate: samples -> packed groups.
+        collate: samples -> packed rows.
         **kwargs: for the library's trainer.
     """
 
     def __init__(self, family: Family, collate: RationaleCollator, **kwargs: Any) -> None:
         self.family = family
         self.collate = collate
+        self._step_logs: dict[str, float] = {}
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Weighted token cross-entropy."""
-        groups = self.collate(inputs["samples"], self.state.global_step)
-        batch = pack(self.family, groups)
-        logp_M, _ = packed_logps(model, batch)
-        return token_cross_entropy(logp_M, batch.weight_M)
+        """Weighted token cross-entropy, and the losses of the levels with their weights."""
+        rows = self.collate(inputs["samples"], self.state.global_step)
+        batch = pack(self.family, rows.groups)
+        if not rows.level_samples:
+            return token_cross_entropy(packed_logps(model, batch)[0], batch.weight_M)
+        return self._with_levels(packed_logits(model, batch), batch, rows)
 
+    def _with_levels(self, logits_MV: torch.Tensor, batch: PackedBatch, rows: Rows) -> torch.Tensor:
+        levels = self.collate.levels
+        assert levels is not None  # who else asked for them
+        is_level_M = torch.isin(batch.branch_M, torch.tensor(rows.level_branches, device=batch.branch_M.device))
+        logp_M = logits_MV.log_softmax(-1).gather(1, batch.target_M[:, None]).squeeze(1)
+        losses = {"tokens": token_cross_entropy(logp_M[~is_level_M], batch.weight_M[~is_level_M])}
+        losses |= levels.losses(logits_MV[is_level_M], rows.level_samples)
+        self._step_logs = {f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}
+        return losses["tokens"] + sum(levels.weight(name) * losses[name] for name in losses if name != "tokens")
 
-class RationaleCollator:
-    """Turns samples with rationales into a shared image and its question-and-answer branches.
-
-    Args:
-        family: encodes.
-        card: names the prompts and the answer format.
-        fast_share: share of samples that also get the question without a thought.
-        answer_weight: weight of the answer's tokens.
-        seed: of the augmentation.
-        encode: question and samples -> encoded prompts.
-    """
-
-    def __init__(
-        self,
-        family: Family,
-        card: ModelCard,
-        *,
-        fast_share: float,
-        answer_weight: float,
-        seed: int,
-        encode: PromptEncoder,
-    ) -> None:
-        self.family = family
-        self.card = card
-        self.fast_share = fast_share
-        self.answer_weight = answer_weight
-        self.seed = seed
-        self.encode = encode
-
-    def __call__(self, samples: Sequence[Sample], step: int) -> list[tuple[EncodedPrompt, list[Branch]]]:
-        """Encode samples; `step` seeds augmentation and the choice of who also learns to answer without a thought."""
-        seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
-        thoughtful = self.encode(samples, [prompts.get(self.card.prompt).render()] * len(samples), seeds)
-        fast = self.encode(samples, [prompts.get(self.card.fast_prompt).render()] * len(samples), seeds)
-        return [self._group(*parts) for parts in zip(samples, thoughtful, fast, seeds, strict=True)]
-
-    def _group(
-        self, sample: Sample, thoughtful: EncodedPrompt, fast: EncodedPrompt, seed: int
-    ) -> tuple[EncodedPrompt, list[Branch]]:
-        rationale = str(sample.rationale)  # present: checked before training
-        # A branch must own at least one token of its question: the prefix's last token predicts every branch's first.
-        shared = _shared_length([thoughtful.ids, fast.ids])
-        branches = [self._branch(thoughtful.ids[shared:], rationale)]
-        if np.random.default_rng(seed).random() < self.fast_share:
-            branches.append(self._branch(fast.ids[shared:], "<answer>" + rationale.rpartition("<answer>")[2]))
-        return EncodedPrompt(thoughtful.ids[:shared], thoughtful.media), branches
-
-    def _branch(self, question: Sequence[int], completion: str) -> Branch:
-        think, mark, answer = completion.rpartition("<answer>")
-        thought_ids = self.family.encode_text(think) if think else []
-        answer_ids = [*self.family.encode_text(mark + answer), min(self.family.stop_ids)]
-        weights = [0.0] * len(question) + [1.0] * len(thought_ids) + [self.answer_weight] * len(answer_ids)
-        return Branch((*question, *thought_ids, *answer_ids), tuple(weights))
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """The parts of a loss go on its line."""
+        if "loss" in logs:
+            logs = {**logs, **self._step_logs}
+        super().log(logs, *args, **kwargs)
 
 
 def run_cold_start(
@@ -116,43 +73,22 @@ def run_cold_start(
     metrics: Path,
     resume: bool,
 ) -> None:
-    """Train on rationales; the model of `family` is changed in place.
+    """Train on rationales, or on labels alone; the model of `family` is changed in place.
 
     Raises:
-        TrainingError: a sample has no rationale, or one that its own answer format refuses.
+        TrainingError: a sample lacks what it is learned from, or has a rationale that its own answer format refuses.
     """
-    check_rationales(train, card.answer)
-    collate = RationaleCollator(
-        family,
-        card,
-        fast_share=stage.fast_share,
-        answer_weight=stage.answer_weight,
-        seed=seed,
-        encode=PromptEncoder(family, freeze_vision=stage.freeze_vision, views=stage.views),
-    )
+    check_samples(train, card, stage)
+    levels = None if stage.soft_labels is None else LevelQuestion(family, stage.soft_labels)
+    if levels is not None:
+        levels.check(train)
+    collate = RationaleCollator(family, card, stage, seed=seed, levels=levels)
     arguments = training_arguments(stage, folder, seed=seed, batch_size=stage.batch_size, num_train_epochs=stage.epochs)
     trainer = ColdStartTrainer(family, collate, args=arguments, train_dataset=SampleList(train))
     add_callbacks(trainer, stage.name, metrics)
     if validation:
-        trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, trainer.log))
+        mode: Mode = "reason" if stage.reasoning else "fast"
+        trainer.add_callback(
+            Validation(validation, Assessor(family, card), stage.validate_every, trainer.log, mode=mode)
+        )
     trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
-
-
-def check_rationales(samples: Sequence[Sample], answer: AnswerFormat) -> None:
-    """Every sample must carry a rationale in the format that the model will be asked for.
-
-    Raises:
-        TrainingError: one does not; the message names it.
-    """
-    for sample in samples:
-        if not sample.rationale:
-            raise TrainingError(f"sample {sample.id!r} has no rationale; make them with: pondera distill MANIFEST")
-        parsed = answer.parse(sample.rationale)
-        if not parsed.is_valid:
-            raise TrainingError(f"sample {sample.id!r}: its rationale is not in the answer format: {parsed.error}")
-
-
-def _shared_length(ids: Sequence[Sequence[int]]) -> int:
-    """Length of the common prefix, leaving at least one token of each prompt."""
-    limit = min(len(row) for row in ids) - 1
-    return next((i for i in range(limit) if len({row[i] for row in ids}) > 1), limit)

@@ -225,3 +225,28 @@ def soft_label_loss(logits_SL: torch.Tensor, prob_SL: torch.Tensor) -> torch.Ten
     Source: DeQA-Score (arXiv:2501.11561).
     """
     return torch.nn.functional.kl_div(logits_SL.log_softmax(-1), prob_SL, reduction="batchmean")
+
+
+def pairwise_fidelity_loss(
+    score_S: torch.Tensor, mos_S: torch.Tensor, std_S: torch.Tensor, pair_SS: torch.Tensor
+) -> torch.Tensor:
+    """1 - mean fidelity of the preferences between samples with one score each; 0 where there is no pair.
+
+    The model prefers i to j with probability Phi((score_i - score_j) / sqrt 2), people do with
+    Phi((mos_i - mos_j) / sqrt(std_i^2 + std_j^2)).
+
+    Args:
+        score_S: with gradient, on the scale of five levels: it fixes the model's spread at 1 level a sample.
+        mos_S: labels.
+        std_S: their spread, in the unit of the labels, >= 0; where both of a pair are 0, the better one wins surely.
+        pair_SS: which (i, j) with i != j are compared; samples of different sets are not comparable.
+
+    Source: DeQA-Score (arXiv:2501.11561). Deviation: 1e-6 under the roots keeps the gradient finite.
+    """
+    spread_SS = (std_S[:, None] ** 2 + std_S**2).sqrt()
+    difference_SS = mos_S[:, None] - mos_S
+    sure_SS = (difference_SS.sign() + 1) / 2
+    truth_SS = torch.where(spread_SS > 0, torch.special.ndtr(difference_SS / spread_SS.clamp_min(1e-12)), sure_SS)
+    p_SS = torch.special.ndtr((score_S[:, None] - score_S) / 2**0.5)
+    value_SS = (p_SS * truth_SS + 1e-6).sqrt() + ((1 - p_SS) * (1 - truth_SS) + 1e-6).sqrt()
+    return ((1 - value_SS) * pair_SS).sum() / pair_SS.sum().clamp_min(1)

@@ -21,7 +21,7 @@ import yaml
 
 from pondera import prompts
 from pondera._version import __version__
-from pondera.config import ModelSection, Recipe
+from pondera.config import ColdStartStage, Recipe
 from pondera.core.answers import Numbers
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
@@ -65,7 +65,7 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
         if skip and not finished.is_dir() and names.index(stage.name) < names.index(str(only_stage)):
             raise TrainingError(f"stage {only_stage!r} starts from stage {stage.name!r}, which is not in {out}")
         if not finished.is_dir() and not skip:
-            family = _start(recipe.model, previous, train, card, recipe.seed)
+            family = _start(recipe, previous, train, card)
             folder.mkdir(parents=True, exist_ok=True)
             _RUN[stage.kind](
                 family,
@@ -166,7 +166,8 @@ def _samples(recipe: Recipe) -> tuple[list[Sample], list[Sample]]:
     return train, [held_out[i] for i in keep]
 
 
-def _start(section: ModelSection, previous: Path | None, train: Sequence[Sample], card: ModelCard, seed: int) -> Family:
+def _start(recipe: Recipe, previous: Path | None, train: Sequence[Sample], card: ModelCard) -> Family:
+    section = recipe.model
     if previous is not None:
         return load_model(str(previous)).family
     if section.init != "nano-new":
@@ -174,11 +175,13 @@ def _start(section: ModelSection, previous: Path | None, train: Sequence[Sample]
     from pondera.models.loading import default_device
     from pondera.models.nano import build_nano
 
-    texts = [text for name in (card.prompt, card.fast_prompt) for text in prompts.get(name).paraphrases]
+    asked = [card.prompt, card.fast_prompt]
+    asked += [s.soft_labels.prompt for s in recipe.stages if isinstance(s, ColdStartStage) and s.soft_labels]
+    texts = [text for name in asked for text in prompts.get(name).paraphrases]
     texts += [sample.rationale for sample in train if sample.rationale]
     model, processor = build_nano(
         texts,
-        seed=seed,
+        seed=recipe.seed,
         hidden_size=section.hidden_size,
         num_layers=section.num_layers,
         vision_widths=section.vision_widths,

@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from pondera.assess import Assessor
+from pondera.assess.assessor import Mode
 from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.metrics import plcc, srcc
 from pondera.core.records import Sample
@@ -138,15 +139,23 @@ class Validation(TrainerCallback):
         assessor: shares the model that is trained.
         every: steps between two runs; also before the first and after the last step.
         log: the trainer's `log`.
+        mode: how samples are scored: as the model is taught.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], assessor: Assessor, every: int, log: Callable[[dict[str, float]], None]
+        self,
+        samples: Sequence[Sample],
+        assessor: Assessor,
+        every: int,
+        log: Callable[[dict[str, float]], None],
+        *,
+        mode: Mode = "reason",
     ) -> None:
         self.samples = samples
         self.assessor = assessor
         self.every = every
         self.log = log
+        self.mode = mode
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The starting point belongs to the curve."""
@@ -164,7 +173,7 @@ class Validation(TrainerCallback):
         model = self.assessor.family.model
         was_training = model.training
         model.eval()
-        found = self.assessor(list(self.samples), mode="reason")
+        found = self.assessor(list(self.samples), mode=self.mode)
         model.train(was_training)
         valid = [i for i, assessment in enumerate(found) if assessment.error is None]
         logs = {"val_valid": len(valid) / len(found)}

@@ -220,6 +220,17 @@ def packed_logps(
     Returns:
         logp_M and entropy_M, float32.
     """
+    logp_MV = packed_logits(model, batch).log_softmax(-1)
+    logp_M = logp_MV.gather(1, batch.target_M[:, None]).squeeze(1)
+    if not with_entropy:
+        return logp_M, torch.zeros_like(logp_M)
+    if not entropy_gradient:
+        logp_MV = logp_MV.detach()
+    return logp_M, -(logp_MV.exp() * logp_MV).sum(-1)
+
+
+def packed_logits(model: Any, batch: PackedBatch) -> torch.Tensor:
+    """The logits that predict each scored token, [M, V], float32; see `packed_logps`."""
     blocks = {} if batch.blocks is None else {"packed_blocks": batch.blocks}
     outputs = model(
         input_ids=batch.input_ids,
@@ -230,11 +241,4 @@ def packed_logps(
         **batch.media,
         **blocks,
     )
-    logits_MV = outputs.logits[batch.row_M, batch.source_M].float()
-    logp_MV = logits_MV.log_softmax(-1)
-    logp_M = logp_MV.gather(1, batch.target_M[:, None]).squeeze(1)
-    if not with_entropy:
-        return logp_M, torch.zeros_like(logp_M)
-    if not entropy_gradient:
-        logp_MV = logp_MV.detach()
-    return logp_M, -(logp_MV.exp() * logp_MV).sum(-1)
+    return outputs.logits[batch.row_M, batch.source_M].float()

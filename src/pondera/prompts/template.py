@@ -39,7 +39,7 @@ from pondera.core.answers import (
 )
 from pondera.errors import ConfigError
 
-Variant = Literal["think", "fast", "five", "two", "hint", "compare", "judge"]
+Variant = Literal["think", "fast", "five", "two", "hint", "compare", "level", "judge"]
 Kind = Literal["image", "video"]
 
 _REQUIRED = {"version", "kind", "variant", "answer", "paraphrases"}
@@ -55,7 +55,7 @@ class Prompt:
         version: raised with every change of wording or form.
         kind: what it is asked about.
         variant: think, fast (no thought), five (five aspects), two (two scores), hint (the label is given), compare,
-            judge (what others wrote is judged).
+            level (one of five words, worst first), judge (what others wrote is judged).
         paraphrases: complete texts that mean the same; fields stand in braces.
         answer: the form the texts ask for.
     """
