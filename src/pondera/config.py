@@ -48,6 +48,22 @@ class PromptSection(Strict):
     max_new_tokens: int = Field(96, ge=8, description="Longest completion.")
 
 
+class ViewSection(Strict):
+    """How samples are shown to the model: `pondera.data.presentation.Layout`; goes onto the model card."""
+
+    video: Literal["preresq", "sequence", "slow_fast"] = Field(
+        "preresq", description="Montage of 16 frames and three local ones; frames in turn; few large and many small."
+    )
+    montage_px: int = Field(1024, ge=16, description="Longer side of a montage.")
+    local_px: int = Field(1024, ge=16, description="Longer side above which local or large frames are scaled down.")
+    num_frames: int = Field(6, ge=1, description="Frames of a sequence.")
+    frame_px: int = Field(448, ge=16, description="Longer side of the frames of a sequence.")
+    facts: bool = Field(False, description="Add measured frame rate, standstills and flicker as text.")
+    strip: bool = Field(False, description="Add differences between successive frames as a picture.")
+    profile: bool = Field(False, description="Add one row of pixels over time as a picture.")
+    reference: bool = Field(False, description="Show the reference of samples that have one.")
+
+
 class OptimiserSection(Strict):
     """AdamW with warm-up and decay."""
 
@@ -161,6 +177,7 @@ class Recipe(Strict):
     model: ModelSection = ModelSection()
     data: DataSection
     prompts: PromptSection = PromptSection()
+    view: ViewSection = ViewSection()
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -98,3 +98,35 @@ def test_wrong_number_of_images_is_an_error():
     family = tiny_family()
     with pytest.raises(ValueError, match="1 <image> marks in the text but 2 images"):
         family.processor(text=[family.prompt_text("Rate it.")], images=[noise_image(), noise_image()])
+
+
+def test_words_between_pictures_reach_the_model_in_their_order():
+    family = tiny_family()
+    first, second = noise_image(seed=1), noise_image(seed=2)
+    mixed = family.encode(["First:", first, "Second:", second, "Now", "think."], "Rate it.")
+    text = family.tokenizer.decode(mixed.ids).replace("<image>" * family.processor.tokens_per_image, "#")
+    assert text == "<|user|>First:#Second:#Now\nthink.\nRate it.<|end|><|assistant|>"
+    assert mixed.media["pixel_values"].shape[0] == 2
+
+
+def test_pictures_alone_are_encoded_as_the_processor_does():
+    family = tiny_family()
+    images = [noise_image(seed=1), noise_image(seed=2)]
+    encoded = family.encode(images, "Rate it.")
+    expected = family.processor(text=["<|user|><image><image>Rate it.<|end|><|assistant|>"], images=images)
+    assert encoded.ids == tuple(expected["input_ids"][0])
+    assert torch.equal(encoded.media["pixel_values"], expected["pixel_values"])
+
+
+def test_a_frozen_tower_is_replaced_by_its_output_for_prompts_with_several_pictures():
+    family = tiny_family()
+    prompts = [
+        family.encode([noise_image(seed=1), "and", noise_image(seed=2)], "Rate it."),
+        family.encode([noise_image(seed=3)], "Rate it."),
+    ]
+    kept = family.precompute(prompts, batch_size=2)
+    for prompt, features in zip(prompts, kept, strict=True):
+        ids = torch.tensor([prompt.ids])
+        with torch.no_grad():
+            pixels, cells = (family.model(input_ids=ids, **family.media_batch([p])).logits for p in (prompt, features))
+        torch.testing.assert_close(cells, pixels, rtol=0, atol=1e-5)

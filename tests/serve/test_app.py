@@ -94,6 +94,31 @@ def test_a_system_message_stands_before_the_users_words(app):
     assert post_chat(app, body).json()["choices"] == joined["choices"]
 
 
+def _said(app, *contents):
+    """The greedy reply to one user message of these pictures (numbers) and words."""
+    parts = [
+        {"type": "text", "text": c}
+        if isinstance(c, str)
+        else {"type": "image_url", "image_url": {"url": url_of(png(c))}}
+        for c in contents
+    ]
+    body = chat(max_tokens=8) | {"messages": [{"role": "user", "content": parts}]}
+    return post_chat(app, body).json()
+
+
+def test_words_between_images_stay_between_them(app, assessor):
+    reply = _said(app, "First:", 1, "Second:", 2, QUESTION)
+    prompt = assessor.family.encode(["First:", noise_image(seed=1), "Second:", noise_image(seed=2)], QUESTION)
+    assert reply["usage"]["prompt_tokens"] == len(prompt.ids)
+    ((expected,),) = assessor.backend.generate([prompt], num_completions=1, max_new_tokens=8, seeds=[0])
+    assert reply["choices"][0]["message"]["content"] == expected.text
+
+
+def test_a_question_before_the_images_is_put_behind_them(app):
+    before, behind = _said(app, QUESTION, 1, 2), _said(app, 1, 2, QUESTION)
+    assert before["choices"] == behind["choices"] and before["usage"] == behind["usage"]
+
+
 def test_no_more_tokens_than_asked_for_and_than_the_model_has_room_for(app, assessor):
     assert post_chat(app, chat(max_tokens=3)).json()["usage"]["completion_tokens"] <= 3
     usage = post_chat(app, chat(max_completion_tokens=10**9)).json()["usage"]

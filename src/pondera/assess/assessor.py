@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,9 +24,11 @@ from pondera._version import __version__
 from pondera.assess.expected import expected_scores
 from pondera.core.answers import Answer, Numbers
 from pondera.core.aspects import read_grades
-from pondera.core.records import Assessment, LabelScale, Sample
-from pondera.data.images import load_image
-from pondera.errors import ConfigError, MediaError, ModelError
+from pondera.core.records import Assessment, LabelScale, Media, Sample
+from pondera.data.images import is_image_file
+from pondera.data.presentation import Presentation, present, show_image
+from pondera.data.video import is_video_file
+from pondera.errors import ConfigError, ManifestError, MediaError, ModelError
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import EncodedPrompt, Family, LoadedModel, ModelCard, load_model
@@ -85,10 +87,11 @@ class Assessor:
     def __call__(
         self, media: Any, mode: Mode = "fast", *, samples: int = 8, temperature: float = 1.0, seed: int = 0
     ) -> Any:
-        """Score one image or a list of them.
+        """Score one image or video, or a list of them.
 
         Args:
-            media: a path, a PIL image, a uint8 array [H, W, 3], a `Sample`, or a list of these.
+            media: a path, a PIL image, a uint8 array [H, W, 3], a `Sample`, or a list of these. A path is a video's
+                when its name ends like one.
             mode: reason, fast or consensus.
             samples: completions per image in consensus mode, >= 2.
             temperature: of these completions, > 0.
@@ -121,18 +124,18 @@ class Assessor:
         items = iter(media)
         while batch := list(islice(items, self.batch_size)):
             start = time.perf_counter()
-            loaded = [_load(item) for item in batch]
-            images = [image for image in loaded if isinstance(image, np.ndarray)]
+            loaded = [self._present(item) for item in batch]
+            shown = [x for x in loaded if isinstance(x, Presentation)]
             seeds = [
                 sample_seed(_name(item), seed=seed)
                 for item, x in zip(batch, loaded, strict=True)
-                if isinstance(x, np.ndarray)
+                if isinstance(x, Presentation)
             ]
-            judged = iter(self._judge(images, mode, samples, temperature, seeds) if images else [])
+            judged = iter(self._judge(shown, mode, samples, temperature, seeds) if shown else [])
             seconds = (time.perf_counter() - start) / len(batch)
-            for item, image in zip(batch, loaded, strict=True):
-                if isinstance(image, str):
-                    result = Assessment("", math.nan, self.scale, mode, valid=False, error=image)
+            for item, x in zip(batch, loaded, strict=True):
+                if isinstance(x, str):
+                    result = Assessment("", math.nan, self.scale, mode, valid=False, error=x)
                 else:
                     result = next(judged)
                 yield replace(result, path=_name(item), seconds=seconds, fingerprint=fingerprint)
@@ -175,6 +178,7 @@ class Assessor:
             "prompt_hash": prompt.hash,
             "preprocessing": json.loads(json.dumps(preprocessing, default=str, sort_keys=True)),
             "max_new_tokens": self.card.max_new_tokens,
+            "view": asdict(self.card.view),
             "scale": [self.scale.low, self.scale.high],
             "pondera": __version__,
             "torch": torch.__version__,
@@ -192,13 +196,13 @@ class Assessor:
             raise ModelError("fast mode reads numbers; this model answers in JSON. Use mode reason")
 
     def _judge(
-        self, images: Sequence[np.ndarray], mode: Mode, samples: int, temperature: float, seeds: Sequence[int]
+        self, shown: Sequence[Presentation], mode: Mode, samples: int, temperature: float, seeds: Sequence[int]
     ) -> list[Assessment]:
         if mode == "fast":
-            return self._fast(self._encode(images, self.card.fast_prompt))
+            return self._fast(self._encode(shown, self.card.fast_prompt))
         greedy = mode == "reason"
         groups = self.backend.generate(
-            self._encode(images, self.card.prompt),
+            self._encode(shown, self.card.prompt),
             num_completions=1 if greedy else samples,
             max_new_tokens=self.card.max_new_tokens,
             temperature=0.0 if greedy else temperature,
@@ -207,9 +211,20 @@ class Assessor:
         texts = [[completion.text for completion in group] for group in groups]
         return [self._from_texts(group, mode) for group in texts]
 
-    def _encode(self, images: Sequence[np.ndarray], prompt: str) -> list[EncodedPrompt]:
+    def _present(self, item: Any) -> Presentation | str:
+        """What the model is shown, or why there is nothing to show."""
+        try:
+            if isinstance(item, Sample):
+                return present(item, self.card.view)
+            if isinstance(item, (str, Path)) and is_video_file(item) and not is_image_file(item):
+                return present(Sample(str(item), (Media(str(item)),), kind="video"), self.card.view)
+            return show_image(item)
+        except (MediaError, ManifestError) as error:
+            return str(error)
+
+    def _encode(self, shown: Sequence[Presentation], prompt: str) -> list[EncodedPrompt]:
         text = prompts.get(prompt).render()
-        return [self.family.encode([image], text) for image in images]
+        return [self.family.encode(presentation.parts, text) for presentation in shown]
 
     @torch.no_grad()
     def _fast(self, encoded: Sequence[EncodedPrompt]) -> list[Assessment]:
@@ -263,17 +278,9 @@ def load(model: str = "nano", *, device: str | None = None, scale: tuple[float, 
     return Assessor(loaded.family, loaded.card, scale=wanted, weights_hash=loaded.weights_hash)
 
 
-def _load(item: Any) -> np.ndarray | str:
-    """The pixels, or why there are none."""
-    try:
-        return load_image(Path(item.path()) if isinstance(item, Sample) else item)
-    except MediaError as error:
-        return str(error)
-
-
 def _name(item: Any) -> str:
     if isinstance(item, Sample):
-        return item.path()
+        return next((media.path for media in item.media if media.role == "test"), item.media[0].path)
     return str(item) if isinstance(item, (str, Path)) else ""
 
 

@@ -1,92 +1,113 @@
-"""Encoded training prompts: images are decoded once, and where the vision tower is frozen, encoded once."""
+"""Encoded training prompts: samples are decoded once, and where the vision tower is frozen, encoded once."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 
 from pondera.core.records import Sample
-from pondera.data.images import load_image
+from pondera.data.presentation import Change, Layout, Presentation, present
 from pondera.models import EncodedPrompt, Family
 
 
-class ImageCache:
-    """Decoded images in memory up to a limit; the least recently used leave first.
+class PresentationCache:
+    """What is shown of samples, in memory up to a limit; the least recently used leave first.
 
     Args:
+        layout: how samples are shown.
         limit_bytes: most memory for pixels.
     """
 
-    def __init__(self, limit_bytes: int = 1 << 30) -> None:
+    def __init__(self, layout: Layout | None = None, limit_bytes: int = 1 << 30) -> None:
+        self.layout = layout or Layout()
         self.limit_bytes = limit_bytes
-        self._held: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._held: OrderedDict[tuple[str, int], Presentation] = OrderedDict()
         self._bytes = 0
 
-    def image(self, sample: Sample) -> np.ndarray:
-        """The test image of a sample, uint8 [H, W, 3].
+    def get(self, sample: Sample, variant: int) -> Presentation:
+        """What is shown of a sample; the variant seeds at which times the frames of a video are taken.
 
         Raises:
-            MediaError: it cannot be read.
+            MediaError, ManifestError, MissingExtra: as in `present`.
         """
-        path = sample.path()
-        if path in self._held:
-            self._held.move_to_end(path)
-            return self._held[path]
-        image = load_image(path)
-        self._held[path] = image
-        self._bytes += image.nbytes
+        # Pictures do not vary: all variants of an image share one entry.
+        key = (sample.id, variant if sample.kind == "video" else 0)
+        if key in self._held:
+            self._held.move_to_end(key)
+            return self._held[key]
+        shown = present(sample, self.layout, jitter_seed=variant)
+        self._held[key] = shown
+        self._bytes += shown.num_bytes
         while self._bytes > self.limit_bytes and len(self._held) > 1:
             _, dropped = self._held.popitem(last=False)
-            self._bytes -= dropped.nbytes
-        return image
+            self._bytes -= dropped.num_bytes
+        return shown
 
 
 class PromptEncoder:
-    """Encodes questions about samples, with seeded variation of the views.
+    """Encodes questions about samples, with seeded variation of what is shown.
 
     Args:
         family: the model.
+        layout: how samples are shown to it; that of its card.
         freeze_vision: stop training the tower; where the family allows it, its output is kept instead of pixels.
-        views: number of variants of each image that are kept then.
+        views: number of variants of each sample: of the times at which a video's frames are taken, and, where the
+            tower's output is kept, of the views of each picture too.
     """
 
-    def __init__(self, family: Family, *, freeze_vision: bool = False, views: int = 1) -> None:
+    def __init__(
+        self, family: Family, layout: Layout | None = None, *, freeze_vision: bool = False, views: int = 1
+    ) -> None:
         self.family = family
-        self.images = ImageCache()
+        self.shown = PresentationCache(layout)
         self.views = views
         self.keeps_features = family.freeze_vision() if freeze_vision else False
-        self._ids: dict[tuple[int, int, str], tuple[int, ...]] = {}
+        self._signature: dict[tuple[str, int], tuple[object, ...]] = {}
+        self._ids: dict[tuple[tuple[object, ...], str], tuple[int, ...]] = {}
         self._media: dict[tuple[str, int], Mapping[str, torch.Tensor]] = {}
 
-    def __call__(self, samples: Sequence[Sample], texts: Sequence[str], seeds: Sequence[int]) -> list[EncodedPrompt]:
-        """One question about each of several samples; one seed a sample chooses the variant of its views."""
+    def __call__(
+        self, samples: Sequence[Sample], texts: Sequence[str], seeds: Sequence[int], *, change: Change | None = None
+    ) -> list[EncodedPrompt]:
+        """One question about each of several samples.
+
+        Args:
+            samples: N of them; ids are unique in a run.
+            texts: N questions.
+            seeds: one a sample; chooses the variant of its views.
+            change: makes a second view of what is shown, with the sample's seed. Its pictures are always encoded anew.
+        """
         asked = list(zip(samples, texts, seeds, strict=True))
-        if not self.keeps_features:
-            return [self.family.encode([self.images.image(s)], text, jitter_seed=seed) for s, text, seed in asked]
-        self._fill(samples, texts, seeds)
+        if change is not None or not self.keeps_features:
+            return [
+                self.family.encode(self._shown(sample, seed, change).parts, text, jitter_seed=seed)
+                for sample, text, seed in asked
+            ]
+        keys = [(sample.id, seed % self.views) for sample, _, seed in asked]
+        self._fill(samples, texts, keys)
         return [
-            EncodedPrompt(self._ids[(*self._size(s), text)], self._media[s.path(), seed % self.views])
-            for s, text, seed in asked
+            EncodedPrompt(self._ids[self._signature[key], text], self._media[key])
+            for key, text in zip(keys, texts, strict=True)
         ]
 
-    def _fill(self, samples: Sequence[Sample], texts: Sequence[str], seeds: Sequence[int]) -> None:
-        """Encode what is not kept yet. Token ids depend on the text and the image's size only."""
+    def _shown(self, sample: Sample, seed: int, change: Change | None) -> Presentation:
+        shown = self.shown.get(sample, seed % self.views)
+        return shown if change is None else change(shown, sample, seed)
+
+    def _fill(self, samples: Sequence[Sample], texts: Sequence[str], keys: Sequence[tuple[str, int]]) -> None:
+        """Encode what is not kept yet. Token ids depend on the question, the words and the sizes of pictures only."""
         fresh: dict[tuple[str, int], EncodedPrompt] = {}
-        for sample, text, seed in zip(samples, texts, seeds, strict=True):
-            key, size = (sample.path(), seed % self.views), self._size(sample)
-            if key in self._media and (*size, text) in self._ids:
+        for sample, text, key in zip(samples, texts, keys, strict=True):
+            if key in self._media and (self._signature[key], text) in self._ids:
                 continue
-            encoded = self.family.encode([self.images.image(sample)], text, jitter_seed=key[1])
-            self._ids[(*size, text)] = encoded.ids
+            shown = self.shown.get(sample, key[1])
+            self._signature[key] = shown.signature
+            encoded = self.family.encode(shown.parts, text, jitter_seed=key[1])
+            self._ids[shown.signature, text] = encoded.ids
             if key not in self._media:
                 fresh[key] = encoded
         if fresh:
             for key, encoded in zip(fresh, self.family.precompute(list(fresh.values())), strict=True):
                 self._media[key] = encoded.media
-
-    def _size(self, sample: Sample) -> tuple[int, int]:
-        height, width = self.images.image(sample).shape[:2]
-        return height, width

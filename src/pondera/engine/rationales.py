@@ -54,7 +54,7 @@ class RationaleCollator:
     ) -> None:
         self.family, self.card, self.stage = family, card, stage
         self.seed, self.levels = seed, levels
-        self.encode = PromptEncoder(family, freeze_vision=stage.freeze_vision, views=stage.views)
+        self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
 
     def __call__(self, samples: Sequence[Sample], step: int) -> Rows:
         """Encode samples; `step` seeds what varies."""

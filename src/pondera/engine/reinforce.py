@@ -77,7 +77,7 @@ class ReinforceTrainer(Trainer):
         self.questions = questions or _same_question(card)
         self.second_views = second_views
         self.folder, self.seed = folder, seed
-        self.encode = PromptEncoder(family, freeze_vision=stage.freeze_vision, views=stage.views)
+        self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
         self.backend = TransformersBackend(family)
         self._step_logs: dict[str, float] = {}
         needs_reference = max(stage.kl_weight, stage.thought_kl_weight or 0) > 0

@@ -25,6 +25,7 @@ from pondera.config import ColdStartStage, Recipe
 from pondera.core.answers import Numbers
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
+from pondera.data.presentation import Layout
 from pondera.engine.cold_start import run_cold_start
 from pondera.engine.pretrain import run_pretrain
 from pondera.engine.reinforce import run_reinforce
@@ -113,6 +114,7 @@ def make_card(recipe: Recipe, train: Sequence[Sample]) -> ModelCard:
         prefix=body.prefix,
         names=body.names,
         max_new_tokens=recipe.prompts.max_new_tokens,
+        view=Layout(**recipe.view.model_dump()),
         trained_on=tuple(sorted({sample.dataset for sample in train})),
         recipe=recipe.name,
     )

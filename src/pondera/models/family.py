@@ -74,26 +74,41 @@ class Family:
         """Longest sequence the decoder has positions for."""
         return int(self.model.config.get_text_config().max_position_embeddings)
 
-    def prompt_text(self, text: str, num_images: int = 1) -> str:
-        """One user turn, images first, through the family's own chat template, opened for the answer."""
-        content: list[dict[str, str]] = [{"type": "image"}] * num_images + [{"type": "text", "text": text}]
+    def prompt_text(self, text: str, parts: Sequence[Any] = (None,)) -> str:
+        """One user turn through the family's own chat template, opened for the answer.
+
+        Args:
+            text: the question.
+            parts: what stands before it, in order: words, and anything else for a picture; one picture by default.
+                Words behind words begin a new line, because templates join them without a space.
+        """
+        content: list[dict[str, str]] = []
+        for part in (*parts, text):
+            if not isinstance(part, str):
+                content.append({"type": "image"})
+            elif content and content[-1]["type"] == "text":
+                content[-1] = {"type": "text", "text": f"{content[-1]['text']}\n{part}"}
+            else:
+                content.append({"type": "text", "text": part})
         messages = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
-    def encode(self, images: Sequence[np.ndarray], text: str, *, jitter_seed: int | None = None) -> EncodedPrompt:
+    def encode(self, parts: Sequence[np.ndarray | str], text: str, *, jitter_seed: int | None = None) -> EncodedPrompt:
         """Encode one prompt.
 
         Args:
-            images: uint8 arrays [H, W, 3].
-            text: the user's words.
+            parts: what is shown before the question, in order: pictures, uint8 arrays [H, W, 3], and words.
+            text: the question.
             jitter_seed: training only: seeded variation of the views, where the family has it.
 
         Raises:
             ModelError: the processor made no image tokens: the model would answer blind.
         """
+        images = [part for part in parts if not isinstance(part, str)]
         has_jitter = "jitter_seed" in inspect.signature(self.processor.__call__).parameters
         options = {"jitter_seed": jitter_seed} if has_jitter and jitter_seed is not None else {}
-        encoded = self.processor(text=[self.prompt_text(text, len(images))], images=list(images), **options)
+        pixels = {"images": images} if images else {}
+        encoded = self.processor(text=[self.prompt_text(text, parts)], **pixels, **options)
         ids = tuple(int(token) for token in encoded.pop("input_ids")[0])
         for name in ("attention_mask", *_TOKEN_TYPES):
             encoded.pop(name, None)
@@ -192,12 +207,15 @@ class Family:
         model = self.model.base_model
         was_training = self.model.training
         self.model.eval()
+        pictures = [picture for prompt in prompts for picture in prompt.media["pixel_values"].split(1)]
         cells: list[torch.Tensor] = []
-        for start in range(0, len(prompts), batch_size):
-            pixels = torch.cat([prompt.media["pixel_values"] for prompt in prompts[start : start + batch_size]])
+        for start in range(0, len(pictures), batch_size):
+            pixels = torch.cat(pictures[start : start + batch_size])
             cells += model.encode_views(pixels.to(self.device)).cpu().split(1)
         self.model.train(was_training)
-        return [EncodedPrompt(p.ids, {"image_cells": c}) for p, c in zip(prompts, cells, strict=True)]
+        rest = iter(cells)
+        joined = [torch.cat([next(rest) for _ in prompt.media["pixel_values"]]) for prompt in prompts]
+        return [EncodedPrompt(p.ids, {"image_cells": c}) for p, c in zip(prompts, joined, strict=True)]
 
     def save(self, folder: Any) -> None:
         """Weights (safetensors) and processor."""

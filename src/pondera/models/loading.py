@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 
 from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.records import LabelScale
+from pondera.data.presentation import Layout
 from pondera.errors import ModelError
 from pondera.models.family import Family
 
@@ -33,6 +34,7 @@ class ModelCard:
         prefix: text before each number.
         names: what the numbers mean.
         max_new_tokens: longest completion.
+        view: how videos are shown to it.
         trained_on: datasets seen in training, so that evaluation can mark what is in-domain.
         recipe: what made it.
     """
@@ -45,6 +47,7 @@ class ModelCard:
     prefix: str = ""
     names: tuple[str, ...] = ()
     max_new_tokens: int = 96
+    view: Layout = field(default_factory=Layout)
     trained_on: tuple[str, ...] = ()
     recipe: str = ""
 
@@ -76,6 +79,7 @@ class ModelCard:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             for name in ("names", "trained_on"):
                 values[name] = tuple(values.get(name, ()))
+            values["view"] = Layout(**values.get("view", {}))
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise ModelError(f"{path}: {error}; it was written by another version of Pondera") from None

@@ -25,7 +25,7 @@ from pondera.errors import MediaError, PonderaError
 from pondera.serve.batches import BatchWorker, QueueFull
 from pondera.serve.compute import ChatGroup, ChatJob, Completed, ScoreGroup, compute
 from pondera.serve.images import decode, fetch, read_data_url
-from pondera.serve.protocol import ChatBody, ScoreBody
+from pondera.serve.protocol import ChatBody, ScoreBody, TextPart
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -86,8 +86,9 @@ def create_app(assessor: Assessor, name: str, limits: Limits = Limits()) -> Fast
         body = _parsed(ChatBody, await _read(request, limits.body_bytes))
         if body.model != name:
             raise _Refused(404, f"there is no model {body.model!r} here; ask for {name!r}", "model_not_found")
-        images = [await _image(url, limits) for url in _counted(body.image_urls(), limits.images)]
-        job = ChatJob(images, body.text(), body.max_completion_tokens or body.max_tokens, body.seed)
+        images = iter([await _image(url, limits) for url in _counted(body.image_urls(), limits.images)])
+        shown = [part.text if isinstance(part, TextPart) else next(images) for part in body.shown()]
+        job = ChatJob(shown, body.text(), body.max_completion_tokens or body.max_tokens, body.seed)
         completed = await asyncio.wrap_future(worker.submit(ChatGroup(body.n, body.temperature), job))
         return _chat_reply(name, completed)
 

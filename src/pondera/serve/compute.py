@@ -18,9 +18,9 @@ from pondera.models import EncodedPrompt
 
 @dataclass(frozen=True)
 class ChatJob:
-    """Images [H, W, 3] and words to complete."""
+    """What to complete: images [H, W, 3] and words in order, and the question behind them."""
 
-    images: Sequence[np.ndarray]
+    parts: Sequence[np.ndarray | str]
     text: str
     max_tokens: int | None
     seed: int | None
@@ -80,7 +80,7 @@ def _complete(assessor: Assessor, group: ChatGroup, jobs: list[ChatJob]) -> list
 def _encoded(assessor: Assessor, job: ChatJob) -> tuple[EncodedPrompt, int] | Exception:
     """The prompt and how long its completion may get; an error concerns this job alone."""
     try:
-        prompt = assessor.family.encode(job.images, job.text)
+        prompt = assessor.family.encode(job.parts, job.text)
     except (ModelError, ValueError, IndexError, RuntimeError) as error:  # stock processors raise any of these
         return ModelError(f"the model cannot read this prompt: {error}")
     room = assessor.family.max_length - len(prompt.ids)

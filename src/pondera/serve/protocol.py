@@ -74,14 +74,29 @@ class ChatBody(_Strict):
             raise ValueError("images belong into the user message")
         return self
 
+    def shown(self) -> list[TextPart | ImagePart]:
+        """What comes before the question: images in order, and the words between them."""
+        return self._split()[0]
+
     def text(self) -> str:
-        """All words, in order. The model reads them behind the images."""
-        parts = [part for message in self.messages for part in message.parts()]
-        return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+        """The question: the system message and the user's words behind the last image, or where there are none, those
+        before the first one: models are trained on the question behind the images."""
+        system = [part for message in self.messages[:-1] for part in message.parts()]
+        return "\n".join(part.text for part in [*system, *self._split()[1]] if isinstance(part, TextPart))
+
+    def _split(self) -> tuple[list[TextPart | ImagePart], list[TextPart | ImagePart]]:
+        parts = self.messages[-1].parts()
+        images = [i for i, part in enumerate(parts) if isinstance(part, ImagePart)]
+        if not images:
+            return [], parts
+        first, behind = images[0], images[-1] + 1
+        if behind == len(parts):
+            return parts[first:], parts[:first]
+        return parts[:behind], parts[behind:]
 
     def image_urls(self) -> list[str]:
         """All images, in order."""
-        return [part.image_url.url for part in self.messages[-1].parts() if isinstance(part, ImagePart)]
+        return [part.image_url.url for part in self.shown() if isinstance(part, ImagePart)]
 
 
 class ScoreBody(_Strict):

@@ -1,0 +1,59 @@
+"""Training prompts: what is kept is what would be made anew."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+
+from pondera.core.records import Media, Sample
+from pondera.data.presentation import Layout
+from pondera.engine.encoder import PresentationCache, PromptEncoder
+from tests.models.tiny import noise_image, tiny_family
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """An image, and a video whose pictures lie ready."""
+    for n in range(4):
+        Image.fromarray(noise_image(48, 64 + 16 * n, seed=n)).save(tmp_path / f"{n}.png")
+    paths = [str(tmp_path / f"{n}.png") for n in range(4)]
+    media = (Media(paths[1], "montage"), Media(paths[2], "local"), Media(paths[3], "local"))
+    return [Sample("image", (Media(paths[0]),)), Sample("video", media, kind="video")]
+
+
+def test_features_that_were_kept_go_with_the_same_ids_as_pixels(samples):
+    seeds = [3, 4]
+    plain = PromptEncoder(tiny_family(), views=2)(samples, ["Rate it."] * 2, [s % 2 for s in seeds])
+    encode = PromptEncoder(tiny_family(), freeze_vision=True, views=2)
+    for text in ("Rate it.", "Rate it fast.", "Rate it."):
+        kept = encode(samples, [text] * 2, seeds)
+        assert [set(prompt.media) for prompt in kept] == [{"image_cells"}] * 2
+        assert [p.media["image_cells"].shape[0] for p in kept] == [1, 3]
+        if text == "Rate it.":
+            assert [prompt.ids for prompt in kept] == [prompt.ids for prompt in plain]
+
+
+def test_a_second_view_changes_what_is_shown_and_leaves_the_first_alone(samples):
+    encode = PromptEncoder(tiny_family(), freeze_vision=True)
+    first = encode(samples, ["Rate it."] * 2, [0, 0])
+    seen = []
+
+    def blacken(shown, sample, seed):
+        seen.append((sample.id, seed))
+        return shown.with_images(lambda image, number: image * 0).with_words("All is dark.")
+
+    second = encode(samples, ["Rate it."] * 2, [7, 8], change=blacken)
+    assert seen == [("image", 7), ("video", 8)]
+    assert all(float(prompt.media["pixel_values"].max()) == -1 for prompt in second)
+    assert all(len(b.ids) > len(a.ids) for a, b in zip(first, second, strict=True))
+    again = encode(samples, ["Rate it."] * 2, [0, 0])
+    assert all(torch.equal(a.media["image_cells"], b.media["image_cells"]) for a, b in zip(first, again, strict=True))
+
+
+def test_the_least_recently_used_presentation_leaves_first(samples):
+    cache = PresentationCache(Layout(), limit_bytes=1)
+    first = cache.get(samples[0], 0)
+    assert cache.get(samples[0], 1) is first  # an image has one variant
+    assert cache.get(samples[1], 0) is not cache.get(samples[1], 1)
+    assert cache.get(samples[0], 0) is not first
