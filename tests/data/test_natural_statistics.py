@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pondera.data.images import load_image
-from pondera.data.natural_statistics import brisque_features, fit_aggd, fit_ggd, normalised_luma
+from pondera.data.natural_statistics import brisque_features, fit_aggd, fit_ggd, niqe_features, normalised_luma
 from pondera.data.photographs import list_photographs
 
 
@@ -65,3 +65,34 @@ def test_normalised_luma_rises_in_spread_with_noise_and_falls_with_blur(photogra
 def test_what_is_no_image_or_too_small_is_refused(wrong):
     with pytest.raises(ValueError, match="image must be"):
         brisque_features(wrong)
+
+
+def test_patch_features_are_those_of_a_public_program():
+    """`compute_feature` of basicsr/metrics/niqe.py, github.com/XPixelGroup/BasicSR at 8d56e3a, Python 3.11, on the
+    same 96 x 96 values. It picks shapes from a grid with steps of 0.001.
+    """
+    from pondera.data.natural_statistics import _patch_features
+
+    rng = np.random.default_rng(0)
+    value_HW = rng.laplace(size=(96, 96)) + 0.3 * rng.exponential(size=(96, 96))
+    expected = [1.093, 1.196014]
+    expected += [0.458, -0.059394, 0.133196, 0.126502, 0.48, 0.077308, 0.155831, 0.166638]
+    expected += [0.442, -0.098712, 0.114387, 0.105032, 0.478, -0.013124, 0.156764, 0.154963]
+    np.testing.assert_allclose(_patch_features(value_HW), expected, rtol=0, atol=1e-3)
+
+
+def test_patches_run_row_by_row_and_the_rest_is_cut_off(photograph):
+    """A smooth right half: of the 2 x 2 patches the second and the fourth are the less sharp ones."""
+    image = photograph[:200, :220].copy()
+    image[:, 96:] = 128
+    feature_PF, sharpness_P = niqe_features(image)
+    assert feature_PF.shape == (4, 36)
+    assert np.isfinite(feature_PF).all()
+    assert min(sharpness_P[[0, 2]]) > 10 * max(sharpness_P[[1, 3]])
+    np.testing.assert_array_equal(niqe_features(image[:192, :192])[0], feature_PF)
+
+
+@pytest.mark.parametrize("shape", [(95, 200, 3), (200, 95, 3)])
+def test_an_image_without_a_whole_patch_is_refused(shape):
+    with pytest.raises(ValueError, match="at least 96 x 96"):
+        niqe_features(np.zeros(shape, np.uint8))
