@@ -73,7 +73,9 @@ def test_a_cache_serves_other_runs(pondera, untrained, manifest, tmp_path):
 def test_earlier_runs_stand_beside_and_can_be_compared_alone(pondera, untrained, manifest, tmp_path):
     args = ("evaluate", manifest, "--model", untrained, "--split", "test")
     assert pondera(*args, "--mode", "fast", "--out", tmp_path / "a").exit_code == 0
-    result = pondera(*args, "--mode", "fast", "--baselines", "--beside", tmp_path / "a", "--out", tmp_path / "b")
+    result = pondera(
+        *args, "--mode", "fast", "--baselines", "mean,subset,size", "--beside", tmp_path / "a", "--out", tmp_path / "b"
+    )
     assert result.exit_code == 0, result.stderr
     assert "mean label of the subset" in (tmp_path / "b" / "table.md").read_text()
     result = pondera("evaluate", "--beside", tmp_path / "a", "--beside", tmp_path / "b", "--out", tmp_path / "c")
@@ -81,12 +83,16 @@ def test_earlier_runs_stand_beside_and_can_be_compared_alone(pondera, untrained,
     assert "Comparison of" in (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
 
 
-def test_nothing_to_do_and_unfit_baselines_are_wrong_usage(pondera, untrained, manifest, tmp_path):
+def test_nothing_to_do_and_unfit_baselines_are_said(pondera, untrained, manifest, tmp_path):
     assert pondera("evaluate", "--out", tmp_path / "o").exit_code == 2
     args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o")
-    result = pondera(*args, "--baselines")
+    result = pondera(*args, "--baselines", "mean")
+    assert result.exit_code == 1
+    assert "split train" in result.stderr
+    assert pondera(*args, "--baselines", "maen").exit_code == 1
+    result = pondera(*args, "--baselines", "mean", "--pristine", tmp_path)
     assert result.exit_code == 2
-    assert "--baselines" in result.stderr
+    assert "--baselines niqe" in result.stderr
 
 
 def test_a_protocol_that_does_not_fit_is_one_line(pondera, untrained, manifest, tmp_path):

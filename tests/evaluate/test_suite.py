@@ -16,7 +16,7 @@ from pondera.evaluate.document import compare_with_baseline, results_table, with
 from pondera.evaluate.percentiles import load_reference_set, reference_set
 from pondera.evaluate.protocols import load_protocol
 from pondera.evaluate.shards import Shard
-from pondera.evaluate.suite import Candidate, evaluate_simple_baselines, folder_name, measure_models, record_models
+from pondera.evaluate.suite import Candidate, folder_name, measure_models, record_models
 from pondera.evaluate.task import choose_samples
 
 
@@ -147,15 +147,6 @@ def test_a_protocol_brings_its_published_rows_and_says_what_is_incomplete(manife
     assert r"\textbf" in (tmp_path / "out" / "table.tex").read_text()
     with pytest.raises(ConfigError, match="names its splits"):
         choose_samples([manifest], protocol=protocol, split="test")
-
-
-def test_simple_baselines_are_fitted_on_the_training_split(manifest):
-    task = choose_samples([manifest], split="test")
-    found = evaluate_simple_baselines(task)
-    assert [e.name for e in found] == ["mean label", "mean label of the subset", "file size"]
-    assert found[0].rows[0]["score"] == pytest.approx(np.mean([s.mos for s in task.train]))
-    with pytest.raises(ValueError, match="labelled"):
-        evaluate_simple_baselines(replace(task, train=[]))
 
 
 def test_an_empty_split_is_refused_by_name(manifest):

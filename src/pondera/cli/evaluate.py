@@ -57,8 +57,20 @@ def evaluate(
         bool, typer.Option("--allow-leakage", help="Go on with training content in the test.")
     ] = False,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Also mean label, subset mean, file size, fitted on split train.")
-    ] = False,
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Also evaluate: all, or mean, subset, size, brisque (fitted on split train), niqe, measuring, "
+            "pyiqa:METRIC.",
+            show_default="none",
+        ),
+    ] = None,
+    pristine: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Pictures or folders that NIQE is fitted on.", show_default="the bundled photographs' training part"
+        ),
+    ] = None,
     beside: Annotated[
         list[Path] | None,
         typer.Option(help="Earlier evaluation to show; the first is the baseline.", show_default=False),
@@ -82,6 +94,7 @@ def evaluate(
     """
     require("report", "pyarrow", "jinja2")
     options = sampling(mode, samples, seed)
+    simple = _baseline_names(baselines or [], pristine or [])
     part = _shard(shard, merge)
     earlier = [] if beside is None else _earlier(beside)
     if not manifests:
@@ -115,8 +128,8 @@ def evaluate(
         return
     found = suite.measure_models(task, names, out=out, cache=store, count=None if merge else part.count)
     reference = load_reference_set(reference_set, found) if reference_set else None
-    simple = _baselines(task) if baselines else []
-    _write(out, [*earlier, *simple, *found], _title(found, task), task.protocol, reference)
+    beside_them = _baselines(task, simple, out, pristine or [], device)
+    _write(out, [*earlier, *beside_them, *found], _title(found, task), task.protocol, reference)
 
 
 def _shard(text: str | None, merge: bool) -> Shard:
@@ -159,13 +172,24 @@ def _own_device() -> str | None:
     return f"cuda:{rank}" if rank is not None and torch.cuda.is_available() else None
 
 
-def _baselines(task: Task) -> list[Evaluation]:
-    from pondera.evaluate.suite import evaluate_simple_baselines
+def _baseline_names(texts: list[str], pristine: list[Path]) -> list[str]:
+    from pondera.evaluate.named_baselines import PYIQA, baseline_names
+    from pondera.evaluate.pyiqa_metrics import require_pyiqa
 
-    try:
-        return evaluate_simple_baselines(task)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}: the manifests hold no split train", param_hint="--baselines") from None
+    names = baseline_names(texts)
+    if pristine and "niqe" not in names:
+        raise typer.BadParameter(
+            "only NIQE learns from pristine pictures: add --baselines niqe", param_hint="--pristine"
+        )
+    if any(name.startswith(PYIQA) for name in names):
+        require_pyiqa()  # before the work starts, not after hours of it
+    return names
+
+
+def _baselines(task: Task, names: list[str], out: Path, pristine: list[Path], device: str | None) -> list[Evaluation]:
+    from pondera.evaluate.named_baselines import evaluate_baselines
+
+    return evaluate_baselines(task, names, out=out, pristine=pristine, device=device, on_progress=progress("baselines"))
 
 
 def _title(found: list[Evaluation], task: Task) -> str:

@@ -1,16 +1,32 @@
-"""Baselines that need no model. A number means little until the simplest thing has been tried."""
+"""Baselines that need no look at the image. A number means little until the simplest thing has been tried."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pondera.core.records import FIVE_POINT, Assessment, LabelScale, Sample
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A system to stand beside models, ready to answer.
+
+    Args:
+        title: in tables.
+        assess: from whole samples to one assessment each, in order.
+        facts: how it was made, for the report.
+    """
+
+    title: str
+    assess: Callable[[Sequence[Sample]], Sequence[Assessment]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def mean_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], list[Assessment]]:
@@ -24,7 +40,7 @@ def mean_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], list[
     Raises:
         ValueError: no sample has a label.
     """
-    labelled, scale = _labelled(samples, "mean predictor")
+    labelled, scale = labelled_samples(samples, "mean predictor")
     mean = _mean(labelled, scale)
 
     def assess(inputs: Sequence[Any]) -> list[Assessment]:
@@ -45,7 +61,7 @@ def subset_mean_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Sampl
     Raises:
         ValueError: no sample has a label.
     """
-    labelled, scale = _labelled(samples, "subset-mean predictor")
+    labelled, scale = labelled_samples(samples, "subset-mean predictor")
     members: dict[tuple[str, str | None], list[Sample]] = defaultdict(list)
     for sample in labelled:
         members[sample.dataset, sample.subset].append(sample)
@@ -75,7 +91,7 @@ def file_size_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], 
         ValueError: no sample has a label.
         OSError: a file is missing.
     """
-    labelled, scale = _labelled(samples, "file-size predictor")
+    labelled, scale = labelled_samples(samples, "file-size predictor")
     x_N = np.array([_log_size(sample.path()) for sample in labelled])
     y_N = np.array([sample.mos_on(scale) for sample in labelled])
     spread = float(x_N.var())
@@ -90,7 +106,16 @@ def file_size_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], 
     return assess
 
 
-def _labelled(samples: Sequence[Sample], name: str) -> tuple[list[Sample], LabelScale]:
+def labelled_samples(samples: Sequence[Sample], name: str) -> tuple[list[Sample], LabelScale]:
+    """The samples with a label, and the scale to put them on: theirs where all have one, else [1, 5].
+
+    Args:
+        samples: to choose from.
+        name: of who asks, for the error.
+
+    Raises:
+        ValueError: none has a label.
+    """
     labelled = [sample for sample in samples if sample.mos is not None]
     if not labelled:
         raise ValueError(f"the {name} needs labelled samples, got none")

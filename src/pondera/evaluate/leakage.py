@@ -58,6 +58,22 @@ def find_leaks(tested: Sequence[Sample], train: Sequence[Sample], trained_on: Co
     return [Leak(dataset, count, why) for (dataset, why), count in sorted(found.items())]
 
 
+def without_tested(train: Sequence[Sample], tested: Sequence[Sample]) -> list[Sample]:
+    """The training samples that share neither their file nor their content with a tested one.
+
+    Args:
+        train: samples to learn from.
+        tested: samples under the dataset names of their manifests.
+    """
+    tested_contents = {(sample.dataset, sample.content) for sample in tested}
+    tested_files = set(content_keys(tested))
+    return [
+        sample
+        for sample, key in zip(train, content_keys(train), strict=True)
+        if key not in tested_files and (sample.dataset, sample.content) not in tested_contents
+    ]
+
+
 def refuse_leaks(leaks: Sequence[Leak]) -> None:
     """Stop where there is a leak.
 

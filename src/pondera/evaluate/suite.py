@@ -16,7 +16,6 @@ from typing import Any
 
 from pondera.core.records import Assessment
 from pondera.evaluate.assessing import Assess, Progress, recall_samples, record_samples
-from pondera.evaluate.baselines import file_size_predictor, mean_predictor, subset_mean_predictor
 from pondera.evaluate.leakage import refuse_leaks
 from pondera.evaluate.run import Evaluation, evaluation_of
 from pondera.evaluate.shards import Shard, read_receipts, samples_digest, write_receipt
@@ -142,26 +141,6 @@ def measure_models(
         evaluation.save(out if len(models) == 1 else out / folder_name(model))
         evaluations.append(evaluation)
     return evaluations
-
-
-def evaluate_simple_baselines(task: Task) -> list[Evaluation]:
-    """What can be had without looking at an image: the mean label, that of the subset, the size of the file.
-
-    They are fitted on the training samples of the manifests.
-
-    Raises:
-        ValueError: no training sample has a label.
-    """
-    made: dict[str, Assess] = {
-        "mean label": mean_predictor(task.train),
-        "mean label of the subset": subset_mean_predictor(task.train),
-        "file size": file_size_predictor(task.train),
-    }
-    facts = {**task.facts, "fitted_on": f"{len(task.train)} training samples of the manifests"}
-    return [
-        evaluation_of(task.samples, list(assess(task.originals)), name=name, protocol={"model": name, **facts})
-        for name, assess in made.items()
-    ]
 
 
 def folder_name(model: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
 from pondera.errors import ConfigError
-from pondera.evaluate.leakage import Leak, domains, find_leaks
+from pondera.evaluate.leakage import Leak, domains, find_leaks, without_tested
 from pondera.evaluate.protocols import Protocol
 from pondera.evaluate.run import check_samples
 
@@ -43,6 +43,14 @@ class Task:
         """
         own = [sample for sample in self.train if sample.dataset in trained_on]
         return find_leaks(self.originals, [*self.known_train, *own], trained_on)
+
+    def to_fit(self) -> list[Sample]:
+        """What a baseline may learn from: training samples of the manifests, inside the protocol's training sets, that
+        share neither file nor content with a tested sample.
+        """
+        parts = self.protocol.trained_on if self.protocol else ()
+        allowed = [s for s in self.train if not parts or any(part.holds(s) for part in parts)]
+        return without_tested(allowed, self.originals) if allowed else []
 
     def model_facts(self, trained_on: Collection[str], leaks: Sequence[Leak]) -> dict[str, Any]:
         """What the report says about a model's relation to the test: training sets, domains, leaks.

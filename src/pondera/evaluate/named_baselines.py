@@ -1,0 +1,138 @@
+"""Baselines by name, fitted and evaluated on the task of a run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pondera.core.records import Media, Sample
+from pondera.data.images import list_media
+from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
+from pondera.errors import ConfigError, DatasetError
+from pondera.evaluate.assessing import Progress
+from pondera.evaluate.baselines import Baseline, file_size_predictor, mean_predictor, subset_mean_predictor
+from pondera.evaluate.natural import brisque_predictor, fit_pristine, niqe_predictor
+from pondera.evaluate.pyiqa_metrics import pyiqa_metric
+from pondera.evaluate.run import Evaluation, evaluation_of
+from pondera.evaluate.store import content_keys
+from pondera.evaluate.suite import folder_name
+from pondera.evaluate.task import Task
+
+PYIQA = "pyiqa:"
+_FITTED: dict[str, Callable[[Sequence[Sample]], Baseline]] = {
+    "mean": lambda train: Baseline("mean label", mean_predictor(train)),
+    "subset": lambda train: Baseline("mean label of the subset", subset_mean_predictor(train)),
+    "size": lambda train: Baseline("file size", file_size_predictor(train)),
+    "brisque": brisque_predictor,
+}
+_UNFITTED = ("niqe", "measuring")
+NAMES = (*_FITTED, *_UNFITTED)
+
+
+def baseline_names(texts: Sequence[str]) -> list[str]:
+    """Read names as the command line has them: separated by commas, "all" for every one of `NAMES`.
+
+    Raises:
+        ConfigError: a name is unknown; the message suggests one.
+    """
+    names = [name.strip() for text in texts for name in text.split(",")]
+    found = [known for name in names for known in (NAMES if name == "all" else (name,))]
+    for name in found:
+        if name not in NAMES and not (name.startswith(PYIQA) and name != PYIQA):
+            near = difflib.get_close_matches(name, NAMES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are all, {', '.join(NAMES)}, {PYIQA}METRIC"
+            raise ConfigError(f"no baseline is called {name!r}; {hint}")
+    return list(dict.fromkeys(found))
+
+
+def evaluate_baselines(
+    task: Task,
+    names: Sequence[str],
+    *,
+    out: Path,
+    pristine: Sequence[Path] = (),
+    device: str | None = None,
+    on_progress: Progress | None = None,
+) -> list[Evaluation]:
+    """Fit, answer, measure, and save each below OUT/baselines.
+
+    Those that learn from labels (mean, subset, size, brisque) are fitted on the training samples of the manifests that
+    share neither file nor content with a tested one.
+
+    Args:
+        task: the samples.
+        names: from `baseline_names`.
+        out: folder of the run.
+        pristine: pictures or folders for NIQE; the bundled photographs' training part where none is given.
+        device: for metrics of pyiqa.
+        on_progress: called with (done, total) after every baseline.
+
+    Raises:
+        ConfigError: a metric of pyiqa cannot be had.
+        DatasetError: nothing is left to fit on, or a pristine picture is also tested.
+        MediaError: a picture to fit on cannot be read.
+    """
+    evaluations = []
+    for done, name in enumerate(names, start=1):
+        baseline = _made(name, task, pristine, device)
+        protocol = {"model": baseline.title, **task.facts, **baseline.facts}
+        answers = list(baseline.assess(task.originals))
+        evaluation = evaluation_of(task.samples, answers, name=baseline.title, protocol=protocol)
+        evaluation.save(out / "baselines" / folder_name(name))
+        evaluations.append(evaluation)
+        if on_progress is not None:
+            on_progress(done, len(names))
+    return evaluations
+
+
+def _made(name: str, task: Task, pristine: Sequence[Path], device: str | None) -> Baseline:
+    if name in _FITTED:
+        return _fitted(name, task)
+    if name == "niqe":
+        return niqe_predictor(fit_pristine(_pristine_pictures(pristine, task)))
+    if name == "measuring":
+        return _measuring()
+    return pyiqa_metric(name.removeprefix(PYIQA), device=device)
+
+
+def _fitted(name: str, task: Task) -> Baseline:
+    train = task.to_fit()
+    try:
+        made = _FITTED[name](train)
+    except ValueError as error:
+        raise DatasetError(
+            f"{error} ({len(train)} training samples are left without the tested contents). Give a manifest with "
+            f"samples of split train, or choose baselines that need none: {', '.join(_UNFITTED)}"
+        ) from None
+    facts = {"fitted_on": f"{len(train)} training samples of the manifests", **made.facts}
+    return Baseline(made.title, made.assess, facts)
+
+
+def _pristine_pictures(pristine: Sequence[Path], task: Task) -> list[Path]:
+    """The user's, or ours; never one that is tested, or that a tested one was made from."""
+    own = [path for path in list_photographs() if PHOTOGRAPH_SPLITS[path.stem] == "train"]
+    pictures = list_media(pristine) if pristine else own
+    tested = {_file_key(media.path) for sample in task.originals for media in sample.media}
+    for path in pictures:
+        if _file_key(str(path)) in tested:
+            raise DatasetError(
+                f"{path}: a pristine picture for NIQE, and also in the test: NIQE would find it natural by "
+                "construction; give others with --pristine"
+            )
+    return pictures
+
+
+def _file_key(path: str) -> str:
+    return content_keys([Sample(path, (Media(path),))])[0]
+
+
+def _measuring() -> Baseline:
+    from pondera.teach.measuring import MeasuringTeacher
+
+    teacher = MeasuringTeacher()
+    return Baseline(
+        "measuring teacher",
+        lambda samples: teacher.assess([sample.path() for sample in samples]),
+        {"fingerprint": teacher.fingerprint},
+    )
