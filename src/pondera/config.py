@@ -34,17 +34,25 @@ class ModelSection(Strict):
 class DataSection(Strict):
     """What is learned from, and what is held out."""
 
-    manifest: str = Field(description="JSONL manifest; paths are relative to the working directory.")
+    manifest: str | tuple[str, ...] = Field(
+        description="JSONL manifest, or a list of them; paths are relative to the working directory."
+    )
     train_split: str | None = Field("train", description="Split to learn from; null takes all samples.")
     validation_split: str | None = Field("val", description="Held-out split for the curves; null for none.")
     validation_samples: int = Field(96, ge=2, description="At most so many of them, evenly spread.")
+
+    @property
+    def manifests(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.manifest,) if isinstance(self.manifest, str) else self.manifest
 
 
 class PromptSection(Strict):
     """What the model is asked."""
 
-    reason: str = Field("quality.short", description="Prompt that asks for a thought and an answer.")
-    fast: str = Field("quality.short.fast", description="Prompt that asks for the answer only.")
+    reason: str = Field("quality.short", description="Prompt that asks for a score, as a rule behind a thought.")
+    fast: str | None = Field("quality.short.fast", description="Prompt for the answer only; null: never asked.")
+    tasks: dict[str, str] = Field({}, description="Prompts of the other tasks in the manifest, by task.")
     max_new_tokens: int = Field(96, ge=8, description="Longest completion.")
 
 
@@ -73,6 +81,9 @@ class OptimiserSection(Strict):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     adam_beta2: float = Field(0.99, gt=0, lt=1)
+
+
+Wordings = Literal["one", "pool"]
 
 
 class PretrainStage(Strict):
@@ -114,6 +125,9 @@ class ColdStartStage(Strict):
 
     kind: Literal["cold_start"] = "cold_start"
     name: str = "cold_start"
+    data: DataSection | None = Field(None, description="What this stage learns from; null is the recipe's.")
+    prompts: PromptSection | None = Field(None, description="What this stage asks; null is the recipe's.")
+    wordings: Wordings = Field("one", description="one: the first wording of a prompt; pool: a seeded one each time.")
     optimiser: OptimiserSection
     epochs: float = Field(1.0, gt=0, description="One is the published optimum for large models.")
     batch_size: int = Field(16, ge=1, description="Samples per process and step.")
@@ -143,6 +157,9 @@ class ReinforceStage(Strict):
 
     kind: Literal["reinforce"] = "reinforce"
     name: str = "reinforce"
+    data: DataSection | None = Field(None, description="What this stage learns from; null is the recipe's.")
+    prompts: PromptSection | None = Field(None, description="What this stage asks; null is the recipe's.")
+    wordings: Wordings = Field("one", description="one: the first wording of a prompt; pool: a seeded one each time.")
     system: str = Field("pondera", description="A preset: see `pondera rewards list`.")
     system_stage: str | None = Field(None, description="Stage of the preset, where it has several.")
     optimiser: OptimiserSection
@@ -186,6 +203,14 @@ class Recipe(Strict):
         if len(set(names)) != len(names):
             raise ValueError(f"two stages have one name: {names}")
         return self
+
+    def prompts_of(self, stage: Stage) -> PromptSection:
+        """What a stage asks: its own prompts, or those of the recipe."""
+        return getattr(stage, "prompts", None) or self.prompts
+
+    def data_of(self, stage: Stage) -> DataSection:
+        """What a stage learns from: its own data, or that of the recipe."""
+        return getattr(stage, "data", None) or self.data
 
 
 def recipe_names() -> list[str]:

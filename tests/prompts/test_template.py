@@ -26,7 +26,16 @@ SAMPLE_ANSWERS = {
     "compare": '<think>both sharp</think><answer>{"better": "first"}</answer>',
     "level": '<answer>{"level": "good"}</answer>',
 }
-JUDGED = {
+OWN_ANSWERS = {
+    "short.five.fast": "<answer>1\n2\n3\n4\n5</answer>",
+    "short.rating": '<think>sharp</think><answer>{"rating": 3.5}</answer>',
+    "short.degradation": '<think>t</think><answer>{"distortion_class": "null", "severity": "null"}</answer>',
+    "short.compare": '<think>t</think><answer>{"choice": "Image A"}</answer>',
+    "short.grounding": '<think>t</think><answer>{"boxes": [{"bbox_2d": [0, 0, 0.5, 1], "type": "jpeg"}]}</answer>',
+    "short.score": "<think>sharp</think><answer>Score: 3.50</answer>",
+    "short.score.fast": "<answer>Score: 3.50</answer>",
+    "short.unit": "<think>sharp</think><answer>0.35</answer>",
+    "short.unit.fast": "<answer>0.35</answer>",
     "judge.description": '<think>t</think><answer>{"accuracy": 2, "reasonableness": 1, "completeness": 0}</answer>',
     "judge.contradiction": '<answer>{"verdict": "consistent"}</answer>',
 }
@@ -39,16 +48,23 @@ def test_every_packaged_prompt_renders_and_reads_the_answer_it_asks_for(name):
     texts = [prompt.render(index, **fields) for index in range(len(prompt.paraphrases))]
     assert len(set(texts)) == len(texts) >= 2
     assert all("  " not in text and "\n" not in text for text in texts)
-    assert prompt.answer.parse(JUDGED.get(name) or SAMPLE_ANSWERS[prompt.variant]).is_valid
+    assert prompt.answer.parse(OWN_ANSWERS.get(name) or SAMPLE_ANSWERS[prompt.variant]).is_valid
     assert len(prompt.hash) == 12
 
 
 def test_the_packaged_set_covers_families_and_variants():
-    assert {prompts.get(name).variant for name in prompts.list_names()} == {*SAMPLE_ANSWERS, "judge"}
+    assert {prompts.get(name).variant for name in prompts.list_names()} == {
+        *SAMPLE_ANSWERS,
+        "degradation",
+        "grounding",
+        "judge",
+    }
     assert prompts.get("quality.video").kind == "video"
 
 
-@pytest.mark.parametrize("name", ["quality.short", "quality.short.fast"])
+@pytest.mark.parametrize(
+    "name", [name for name in prompts.list_names() if name.split(".")[1] == "short" or name.startswith("short.")]
+)
 def test_nano_prompts_have_at_most_sixteen_words(name):
     assert all(len(text.split()) <= 16 for text in prompts.get(name).paraphrases)
 

@@ -192,6 +192,8 @@ class Assessor:
             raise ConfigError(f"consensus needs at least 2 samples, got {samples}; use mode reason for one")
         if mode == "consensus" and temperature <= 0:
             raise ConfigError(f"consensus needs temperature > 0, got {temperature}: greedy samples are all the same")
+        if mode == "fast" and not self.card.fast_prompt:
+            raise ModelError("this model was not taught to answer without a thought. Use mode reason")
         if mode == "fast" and not isinstance(self.card.answer.body, Numbers):
             raise ModelError("fast mode reads numbers; this model answers in JSON. Use mode reason")
 

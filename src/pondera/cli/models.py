@@ -40,9 +40,10 @@ def info(
         "parameters": sum(p.numel() for p in network.parameters()),
         "dtype": str(network.dtype).removeprefix("torch."),
         "weights": loaded.weights_hash,
-        "scale": [card.low, card.high],
+        "scale": [card.scale.low, card.scale.high],
         "prompt": card.prompt,
         "fast_prompt": card.fast_prompt,
+        "tasks": dict(card.tasks),
         "max_new_tokens": card.max_new_tokens,
         "trained_on": list(card.trained_on),
         "recipe": card.recipe,
@@ -51,7 +52,9 @@ def info(
         typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
         return
     values["parameters"] = f"{values['parameters']:,}"
-    values["scale"] = f"{card.low:g} (worst) to {card.high:g} (best)"
+    values["scale"] = f"{card.scale.low:g} (worst) to {card.scale.high:g} (best)"
+    values["fast_prompt"] = card.fast_prompt or "none: it was not taught to answer without a thought"
+    values["tasks"] = ", ".join(("score", *card.tasks))
     values["trained_on"] = ", ".join(card.trained_on) or "not recorded"
     values["recipe"] = card.recipe or "not recorded"
     typer.echo(facts(values))

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from pondera.core.records import LabelScale
+
 ThinkPart = Literal["required", "absent", "opened"]
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
@@ -127,6 +129,14 @@ class AnswerFormat:
     body: Numbers | Json = Numbers()
     think: ThinkPart = "required"
     lenient: bool = False
+
+    @property
+    def scale(self) -> LabelScale | None:
+        """The scale that all its numbers share; None where it asks for none, or for numbers on several scales."""
+        if isinstance(self.body, Numbers):
+            return LabelScale(self.body.low, self.body.high)
+        bounds = {(spec.low, spec.high) for spec in self.body.schema.values() if isinstance(spec, NumberField)}
+        return LabelScale(*bounds.pop()) if len(bounds) == 1 else None
 
     def without_thinking(self) -> AnswerFormat:
         """The same body with no think part: what the fast mode asks for."""

@@ -56,7 +56,7 @@ def grade(
     advantage: dict[str, np.ndarray] = {}
     reward: dict[str, np.ndarray] = {}
     sums: dict[str, list[float]] = {}
-    for (dataset, _), records in sorted(by_dataset.items()):
+    for (dataset, task), records in sorted(by_dataset.items()):
         if len(records) < system.min_samples:
             raise TrainingError(
                 f"system {system.name!r} compares samples and needs {system.min_samples} of one dataset in each "
@@ -67,7 +67,7 @@ def grade(
         for s, record in enumerate(records):
             advantage[record.sample.id] = judged.advantage_SK[s]
             reward[record.sample.id] = judged.reward_SK[s]
-        _collect(sums, pool, judged)
+        _collect(sums, pool, judged, system.labels_of(task))
     logs = {name: float(np.mean(values)) for name, values in sums.items()}
     return Graded(
         advantage_GK=np.stack([advantage[record.sample.id] for record in own]),
@@ -97,7 +97,7 @@ def check_system(
     Args:
         system: rewards and advantages.
         stage: settings.
-        card: the answer format that the model was taught.
+        card: the prompt of each task, and so the forms of answers that the model is taught.
         train: what will be sampled from.
         side: side arrays that the stage's second views supply.
 
@@ -110,7 +110,8 @@ def check_system(
             f"system {system.name!r} needs {', '.join(missing)} from a second view of each sample, "
             "which this stage does not make; choose a system without it: pondera rewards list"
         )
-    for term, names in system.left_out(side).items():
+    tasks = sorted({sample.task for sample in train})
+    for term, names in system.left_out(side, tasks).items():
         logging.getLogger("pondera").warning(
             "system %s: optional term %s is left out, this stage does not make %s", system.name, term, ", ".join(names)
         )
@@ -118,25 +119,28 @@ def check_system(
         raise TrainingError(f"system {system.name!r} needs group_size >= {system.min_group}, got {stage.group_size}")
     if stage.samples_per_step > len(train):
         raise TrainingError(f"samples_per_step is {stage.samples_per_step} but there are {len(train)} training samples")
-    if system.answer.body != card.answer.body:
-        raise TrainingError(
-            f"system {system.name!r} reads answers of the form {system.answer.body}, the model was taught "
-            f"{card.answer.body}; set the recipe's prompts to the form of the system"
-        )
+    for task in tasks:
+        wanted, asked = system.format_of(task).body, card.prompt_for(task)
+        if wanted != asked.answer.body:
+            raise TrainingError(
+                f"system {system.name!r} reads answers of the form {wanted} to the task {task!r}, but prompt "
+                f"{asked.name!r} asks for {asked.answer.body}; name a prompt of that form in the recipe's prompts"
+            )
     for sample in train:
-        if sample.mos is None:
-            raise TrainingError(f"sample {sample.id!r} has no mos; reinforcement needs labels")
+        if sample.mos is None and not sample.targets:
+            raise TrainingError(f"sample {sample.id!r} has neither mos nor targets; reinforcement needs labels")
 
 
-def _collect(sums: dict[str, list[float]], pool: Pool, judged: Judged) -> None:
+def _collect(sums: dict[str, list[float]], pool: Pool, judged: Judged, labels: Sequence[str]) -> None:
     """Per-cell values whose means over the global batch are logged."""
     valid = pool.valid_SK
     sums.setdefault("reward", []).extend(judged.reward_SK[pool.present_SK].tolist())
     sums.setdefault("reward_std", []).extend(judged.reward_SK.std(axis=1).tolist())
     sums.setdefault("valid", []).extend(valid.astype(float).ravel().tolist())
     sums.setdefault("num_tokens", []).extend(pool.num_tokens_SK.astype(float).ravel().tolist())
-    for name, term_SK in judged.terms.items():
-        sums.setdefault(f"reward/{name}", []).extend(term_SK[pool.present_SK].tolist())
-    if valid.any():
-        error_SK = np.abs(pool.score_SK - pool.mos_S[:, None])
-        sums.setdefault("absolute_error", []).extend(error_SK[valid].tolist())
+    for name in labels:  # terms of other tasks say nothing about this pool
+        if name in judged.terms:
+            sums.setdefault(f"reward/{name}", []).extend(judged.terms[name][pool.present_SK].tolist())
+    error_SK = np.abs(pool.score_SK - pool.mos_S[:, None])
+    if (has_error_SK := np.isfinite(error_SK)).any():  # a score, and a label for it
+        sums.setdefault("absolute_error", []).extend(error_SK[has_error_SK].tolist())

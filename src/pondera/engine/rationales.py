@@ -13,10 +13,11 @@ import numpy as np
 
 from pondera import prompts
 from pondera.config import ColdStartStage
-from pondera.core.answers import AnswerFormat, Numbers
+from pondera.core.answers import Numbers
 from pondera.core.records import Sample
 from pondera.engine.encoder import PromptEncoder
 from pondera.engine.levels import LevelQuestion
+from pondera.engine.questions import questions
 from pondera.errors import TrainingError
 from pondera.generate.backend import sample_seed
 from pondera.models import EncodedPrompt, Family, ModelCard
@@ -59,31 +60,44 @@ class RationaleCollator:
     def __call__(self, samples: Sequence[Sample], step: int) -> Rows:
         """Encode samples; `step` seeds what varies."""
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
-        names = [self.card.prompt, self.card.fast_prompt]
-        names += [self.levels.prompt.name] if self.levels is not None else []
-        asked = [self.encode(samples, [prompts.get(name).render()] * len(samples), seeds) for name in names]
+        asked = [self.encode(samples, texts, seeds) for texts in self._texts(samples, seeds)]
         rows = Rows([], [], [])
         num_branches = 0
-        for sample, seed, *questions in zip(samples, seeds, *asked, strict=True):
+        for sample, seed, *encoded in zip(samples, seeds, *asked, strict=True):
             # A branch must own at least one token of its question: the prefix's last token predicts every branch's
             # first.
-            shared = _shared_length([question.ids for question in questions])
-            branches = self._branches(sample, seed, [question.ids[shared:] for question in questions])
-            if self.levels is not None and sample.mos is not None:
-                branches.append(self.levels.branch(questions[-1].ids[shared:]))
+            shared = _shared_length([question.ids for question in encoded])
+            branches = self._branches(sample, seed, [question.ids[shared:] for question in encoded])
+            if self.levels is not None and _has_level(sample):
+                branches.append(self.levels.branch(encoded[-1].ids[shared:]))
                 rows.level_samples.append(sample)
                 rows.level_branches.append(num_branches + len(branches) - 1)
             num_branches += len(branches)
-            rows.groups.append((EncodedPrompt(questions[0].ids[:shared], questions[0].media), branches))
+            rows.groups.append((EncodedPrompt(encoded[0].ids[:shared], encoded[0].media), branches))
         return rows
 
-    def _branches(self, sample: Sample, seed: int, questions: Sequence[Sequence[int]]) -> list[Branch]:
+    def _texts(self, samples: Sequence[Sample], seeds: Sequence[int]) -> list[list[str]]:
+        """The question with a thought, the one without, and the one for the level, each for all samples; who is not
+        asked one of the latter gets the first again, which makes no branch."""
+        texts = questions(self.card, samples, seeds, self.stage.wordings)
+        others = [(self.card.fast_prompt, self._is_asked_fast)]
+        others += [(self.levels.prompt.name, _has_level)] if self.levels is not None else []
+        asked = [texts]
+        for name, is_asked in others:
+            words = prompts.get(name).render() if name else ""
+            asked.append([words if is_asked(s) else text for s, text in zip(samples, texts, strict=True)])
+        return asked
+
+    def _is_asked_fast(self, sample: Sample) -> bool:
+        return bool(self.card.fast_prompt) and sample.task == "score"
+
+    def _branches(self, sample: Sample, seed: int, asked: Sequence[Sequence[int]]) -> list[Branch]:
         if not self.stage.reasoning:
-            return [self._branch(questions[1], label_answer(sample, self.card))]
+            return [self._branch(asked[1], label_answer(sample, self.card))]
         rationale = str(sample.rationale)  # present: checked before training
-        branches = [self._branch(questions[0], rationale)]
-        if np.random.default_rng(seed).random() < self.stage.fast_share:
-            branches.append(self._branch(questions[1], "<answer>" + rationale.rpartition("<answer>")[2]))
+        branches = [self._branch(asked[0], rationale)]
+        if self._is_asked_fast(sample) and np.random.default_rng(seed).random() < self.stage.fast_share:
+            branches.append(self._branch(asked[1], "<answer>" + rationale.rpartition("<answer>")[2]))
         return branches
 
     def _branch(self, question: Sequence[int], completion: str) -> Branch:
@@ -97,7 +111,9 @@ class RationaleCollator:
 
 def label_answer(sample: Sample, card: ModelCard) -> str:
     """The answer that says a sample's label, without a thought."""
-    return f"<answer>{f'{card.prefix} ' if card.prefix else ''}{sample.mos_on(card.scale):.2f}</answer>"
+    body = card.answer.body
+    prefix = f"{body.prefix} " if isinstance(body, Numbers) and body.prefix else ""
+    return f"<answer>{prefix}{sample.mos_on(card.scale):.2f}</answer>"
 
 
 def check_samples(samples: Sequence[Sample], card: ModelCard, stage: ColdStartStage) -> None:
@@ -107,20 +123,20 @@ def check_samples(samples: Sequence[Sample], card: ModelCard, stage: ColdStartSt
         TrainingError: one has not; the message names it.
     """
     if stage.reasoning:
-        check_rationales(samples, card.answer)
+        check_rationales(samples, card)
         return
-    if not isinstance(card.answer.body, Numbers) or card.answer.body.n != 1:
+    if not isinstance(card.answer.body, Numbers) or card.answer.body.n != 1 or not card.fast_prompt:
         raise TrainingError(
-            f"reasoning: false teaches the label as the answer, but prompt {card.prompt!r} asks for {card.num_values} "
-            "numbers; choose a prompt that asks for one"
+            f"reasoning: false teaches the label as the answer to the fast prompt, but prompt {card.prompt!r} does not "
+            "ask for one number, or prompts.fast is null; choose prompts that ask for one number"
         )
     for sample in samples:
-        if sample.mos is None:
+        if sample.mos is None or sample.task != "score":
             raise TrainingError(f"sample {sample.id!r} has no mos; reasoning: false learns from labels alone")
 
 
-def check_rationales(samples: Sequence[Sample], answer: AnswerFormat) -> None:
-    """Every sample must carry a rationale in the format that the model will be asked for.
+def check_rationales(samples: Sequence[Sample], card: ModelCard) -> None:
+    """Every sample must carry a rationale in the form that the prompt of its task asks for.
 
     Raises:
         TrainingError: one does not; the message names it.
@@ -128,9 +144,13 @@ def check_rationales(samples: Sequence[Sample], answer: AnswerFormat) -> None:
     for sample in samples:
         if not sample.rationale:
             raise TrainingError(f"sample {sample.id!r} has no rationale; make them with: pondera distill MANIFEST")
-        parsed = answer.parse(sample.rationale)
+        parsed = card.prompt_for(sample.task).answer.parse(sample.rationale)
         if not parsed.is_valid:
             raise TrainingError(f"sample {sample.id!r}: its rationale is not in the answer format: {parsed.error}")
+
+
+def _has_level(sample: Sample) -> bool:
+    return sample.mos is not None and sample.task == "score"
 
 
 def _shared_length(ids: Sequence[Sequence[int]]) -> int:

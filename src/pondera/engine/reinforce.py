@@ -7,7 +7,7 @@ and advantages (`grading`) -> packed objective (`policy_loss`, and `auxiliary` f
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from transformers import Trainer
 
-from pondera import prompts
 from pondera.assess import Assessor
 from pondera.config import ReinforceStage
 from pondera.core.presets import get_system
@@ -27,6 +26,7 @@ from pondera.engine.grading import check_system, grade
 from pondera.engine.micro_batches import MicroBatch
 from pondera.engine.objective import aggregate, completion_weights
 from pondera.engine.policy_loss import kl_weights, policy_token_loss
+from pondera.engine.questions import questions
 from pondera.engine.rollouts import Rollouts, gather_records, group_records, write_rollouts
 from pondera.engine.training import (
     SampleList,
@@ -41,8 +41,6 @@ from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import Family, ModelCard
 from pondera.models.packing import Branch, pack, packed_logps
 
-Questions = Callable[[Sequence[Sample], int], list[str]]  # samples and step -> the words that ask about each
-
 
 class ReinforceTrainer(Trainer):
     """GRPO on packed groups.
@@ -52,7 +50,6 @@ class ReinforceTrainer(Trainer):
         card: names the prompt and the answer format.
         stage: settings.
         system: rewards and advantages.
-        questions: the words of each sample's prompt at a step; the card's prompt by default.
         second_views: further looks at the samples, for rewards and losses.
         folder: roll-out samples go to `rollouts.jsonl` here.
         seed: of roll-outs and augmentation.
@@ -66,7 +63,6 @@ class ReinforceTrainer(Trainer):
         stage: ReinforceStage,
         system: System,
         *,
-        questions: Questions | None = None,
         second_views: Sequence[AuxiliaryView] = (),
         folder: Path,
         seed: int,
@@ -74,7 +70,6 @@ class ReinforceTrainer(Trainer):
     ) -> None:
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
         self.family, self.card, self.stage, self.system = family, card, stage, system
-        self.questions = questions or _same_question(card)
         self.second_views = second_views
         self.folder, self.seed = folder, seed
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
@@ -106,7 +101,7 @@ class ReinforceTrainer(Trainer):
 
     def _roll_out(self, samples: Sequence[Sample], step: int) -> Rollouts:
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
-        encoded = self.encode(samples, self.questions(samples, step), seeds)
+        encoded = self.encode(samples, questions(self.card, samples, seeds, self.stage.wordings), seeds)
         groups = self.backend.generate(
             encoded,
             num_completions=self.stage.group_size,
@@ -202,11 +197,6 @@ def run_reinforce(
     if validation:
         trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, trainer.log))
     trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
-
-
-def _same_question(card: ModelCard) -> Questions:
-    text = prompts.get(card.prompt).render()
-    return lambda samples, step: [text] * len(samples)
 
 
 def _frozen_copy(model: Any) -> Any:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,7 @@ import yaml
 
 from pondera import prompts
 from pondera._version import __version__
-from pondera.config import ColdStartStage, Recipe
-from pondera.core.answers import Numbers
+from pondera.config import ColdStartStage, DataSection, ModelSection, PromptSection, Recipe, Stage
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
 from pondera.data.presentation import Layout
@@ -31,6 +32,7 @@ from pondera.engine.pretrain import run_pretrain
 from pondera.engine.reinforce import run_reinforce
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
+from pondera.models.loading import resolve
 
 _RUN: dict[str, Any] = {"pretrain": run_pretrain, "cold_start": run_cold_start, "reinforce": run_reinforce}
 
@@ -56,30 +58,29 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
     if only_stage is not None and only_stage not in names:
         raise ConfigError(f"recipe {recipe.name} has no stage {only_stage!r}; its stages are: {', '.join(names)}")
     _open_run(recipe, out, resume or only_stage is not None)
-    train, validation = _samples(recipe)
-    card = make_card(recipe, train)
+    plans = plan_stages(recipe)
     previous: Path | None = None
-    for stage in recipe.stages:
-        folder = out / "stages" / stage.name
+    for plan in plans:
+        stage, folder = plan.stage, out / "stages" / plan.stage.name
         finished = folder / "model"
         skip = only_stage not in (None, stage.name)
         if skip and not finished.is_dir() and names.index(stage.name) < names.index(str(only_stage)):
             raise TrainingError(f"stage {only_stage!r} starts from stage {stage.name!r}, which is not in {out}")
         if not finished.is_dir() and not skip:
-            family = _start(recipe, previous, train, card)
+            family = _start(recipe, previous, plans)
             folder.mkdir(parents=True, exist_ok=True)
             _RUN[stage.kind](
                 family,
-                card,
+                plan.card,
                 stage,
-                train,
-                validation,
+                plan.train,
+                plan.validation,
                 folder,
                 seed=recipe.seed,
                 metrics=out / "metrics.jsonl",
                 resume=resume,
             )
-            save_model(family, card, finished)
+            save_model(family, plan.card, finished)
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the model says it all; optimisers are large
         previous = finished
     assert previous is not None  # a recipe has at least one stage
@@ -98,26 +99,78 @@ def save_model(family: Family, card: ModelCard, folder: Path) -> None:
     partial.replace(folder)
 
 
-def make_card(recipe: Recipe, train: Sequence[Sample]) -> ModelCard:
-    """How the trained model will want to be asked."""
-    body = prompts.get(recipe.prompts.reason).answer.body
-    if not isinstance(body, Numbers):
-        raise ConfigError(
-            f"prompt {recipe.prompts.reason!r} asks for JSON; training needs a prompt that asks for numbers"
-        )
-    return ModelCard(
-        prompt=recipe.prompts.reason,
-        fast_prompt=recipe.prompts.fast,
-        num_values=body.n,
-        low=body.low,
-        high=body.high,
-        prefix=body.prefix,
-        names=body.names,
-        max_new_tokens=recipe.prompts.max_new_tokens,
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage with all that it works on.
+
+    Args:
+        stage: settings.
+        card: how the model will want to be asked after it.
+        train: what it learns from.
+        validation: held out.
+    """
+
+    stage: Stage
+    card: ModelCard
+    train: list[Sample]
+    validation: list[Sample]
+
+
+def plan_stages(recipe: Recipe) -> list[StagePlan]:
+    """Data and model card of each stage; what the stages before it saw counts as seen.
+
+    Raises:
+        ConfigError: a prompt does not ask for what its place needs.
+        TrainingError: there is nothing to learn from, or content is in training and in validation.
+        ManifestError: a manifest cannot be read.
+    """
+    seen = set(_card_of(recipe.model).trained_on)
+    read: dict[str, tuple[list[Sample], list[Sample]]] = {}
+    plans = []
+    for stage in recipe.stages:
+        data = recipe.data_of(stage)
+        key = data.model_dump_json()
+        if key not in read:
+            read[key] = read_samples(data)
+        train, validation = read[key]
+        seen |= {sample.dataset for sample in train}
+        card = make_card(recipe, recipe.prompts_of(stage), train, trained_on=tuple(sorted(seen)))
+        plans.append(StagePlan(stage, card, train, validation))
+    return plans
+
+
+def make_card(
+    recipe: Recipe, section: PromptSection, train: Sequence[Sample], *, trained_on: tuple[str, ...]
+) -> ModelCard:
+    """How a model will want to be asked.
+
+    Raises:
+        ConfigError: a task has no prompt, or the prompts for a score do not ask for one on one scale.
+    """
+    card = ModelCard(
+        prompt=section.reason,
+        fast_prompt=section.fast or "",
+        tasks=section.tasks,
+        max_new_tokens=section.max_new_tokens,
         view=Layout(**recipe.view.model_dump()),
-        trained_on=tuple(sorted({sample.dataset for sample in train})),
+        trained_on=trained_on,
         recipe=recipe.name,
     )
+    for task in {sample.task for sample in train}:
+        card.prompt_for(task)
+    if section.fast and prompts.get(section.fast).answer.body != card.answer.body:
+        raise ConfigError(
+            f"prompts.fast {section.fast!r} and prompts.reason {section.reason!r} ask for different answers; name two "
+            "prompts of one form, or set prompts.fast to null"
+        )
+    _ = card.scale  # refuses a prompt that asks for no score
+    return card
+
+
+def _card_of(section: ModelSection) -> ModelCard:
+    """The card of the model that the recipe starts from; an empty one for fresh weights and hub ids."""
+    folder = None if section.init == "nano-new" else resolve(section.init)
+    return ModelCard() if folder is None else ModelCard.read(folder)
 
 
 def _open_run(recipe: Recipe, out: Path, may_exist: bool) -> None:
@@ -149,26 +202,37 @@ def _environment(seed: int) -> dict[str, object]:
     }
 
 
-def _samples(recipe: Recipe) -> tuple[list[Sample], list[Sample]]:
-    data = recipe.data
-    everything = read_manifest(data.manifest)
+def read_samples(data: DataSection) -> tuple[list[Sample], list[Sample]]:
+    """What to learn from, and the labelled held-out samples of the task `score`.
+
+    Raises:
+        TrainingError: there is nothing to learn from, an id stands in two manifests, or content is in both.
+        ManifestError: a manifest cannot be read.
+    """
+    where = ", ".join(data.manifests)
+    everything = [sample for name in data.manifests for sample in read_manifest(name)]
+    twice = [name for name, count in Counter(sample.id for sample in everything).items() if count > 1]
+    if twice:
+        raise TrainingError(f"{where}: id {twice[0]!r} stands in two of these manifests; ids are unique in a run")
     train = [s for s in everything if data.train_split is None or s.split == data.train_split]
     if not train:
-        raise TrainingError(f"{data.manifest}: no sample has split {data.train_split!r}")
+        raise TrainingError(f"{where}: no sample has split {data.train_split!r}")
     held_out: list[Sample] = []
     if data.validation_split is not None:
-        held_out = [s for s in everything if s.split == data.validation_split and s.mos is not None]
+        held_out = [
+            s for s in everything if s.split == data.validation_split and s.mos is not None and s.task == "score"
+        ]
         shared = {s.content for s in train} & {s.content for s in held_out}
         if shared:
             raise TrainingError(
-                f"{data.manifest}: content {sorted(shared)[0]!r} is in training and in validation; split by reference "
+                f"{where}: content {sorted(shared)[0]!r} is in training and in validation; split by reference "
                 "with: pondera data split"
             )
     keep = np.linspace(0, len(held_out) - 1, min(data.validation_samples, len(held_out))).round().astype(int)
     return train, [held_out[i] for i in keep]
 
 
-def _start(recipe: Recipe, previous: Path | None, train: Sequence[Sample], card: ModelCard) -> Family:
+def _start(recipe: Recipe, previous: Path | None, plans: Sequence[StagePlan]) -> Family:
     section = recipe.model
     if previous is not None:
         return load_model(str(previous)).family
@@ -177,12 +241,8 @@ def _start(recipe: Recipe, previous: Path | None, train: Sequence[Sample], card:
     from pondera.models.loading import default_device
     from pondera.models.nano import build_nano
 
-    asked = [card.prompt, card.fast_prompt]
-    asked += [s.soft_labels.prompt for s in recipe.stages if isinstance(s, ColdStartStage) and s.soft_labels]
-    texts = [text for name in asked for text in prompts.get(name).paraphrases]
-    texts += [sample.rationale for sample in train if sample.rationale]
     model, processor = build_nano(
-        texts,
+        _words(plans),
         seed=recipe.seed,
         hidden_size=section.hidden_size,
         num_layers=section.num_layers,
@@ -192,6 +252,17 @@ def _start(recipe: Recipe, previous: Path | None, train: Sequence[Sample], card:
         grid=section.grid,
     )
     return Family(model.to(default_device()), processor)  # type: ignore[arg-type]
+
+
+def _words(plans: Sequence[StagePlan]) -> list[str]:
+    """What the tokenizer of a fresh model learns from: the questions and rationales of all stages."""
+    cards = [plan.card for plan in plans]
+    asked = [name for card in cards for name in (card.prompt, card.fast_prompt, *card.tasks.values()) if name]
+    stages = [plan.stage for plan in plans]
+    asked += [s.soft_labels.prompt for s in stages if isinstance(s, ColdStartStage) and s.soft_labels]
+    texts = [text for name in dict.fromkeys(asked) for text in prompts.get(name).paraphrases]
+    rationales = {sample.id: sample.rationale for plan in plans for sample in plan.train if sample.rationale}
+    return [*texts, *rationales.values()]
 
 
 def _replace_folder(source: Path, target: Path) -> None:

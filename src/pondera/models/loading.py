@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 import torch
 
-from pondera.core.answers import AnswerFormat, Numbers
+from pondera import prompts
+from pondera.core.answers import AnswerFormat
 from pondera.core.records import LabelScale
 from pondera.data.presentation import Layout
-from pondera.errors import ModelError
+from pondera.errors import ConfigError, ModelError
 from pondera.models.family import Family
+from pondera.prompts import Prompt
 
 CARD_FILE = "pondera.json"
 BUILT_IN = {"nano": "1.7M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
@@ -23,16 +26,12 @@ BUILT_IN = {"nano": "1.7M parameters, convolutional tower; ships with Pondera, m
 
 @dataclass(frozen=True)
 class ModelCard:
-    """How a checkpoint wants to be asked; `pondera.json` beside the weights.
+    """How a checkpoint wants to be asked; `pondera.json` beside the weights. Prompts say the form of the answers.
 
     Args:
-        prompt: name of the prompt with a thought.
-        fast_prompt: name of the prompt without.
-        num_values: numbers in an answer.
-        low: worst score.
-        high: best score.
-        prefix: text before each number.
-        names: what the numbers mean.
+        prompt: name of the prompt for a score.
+        fast_prompt: name of the prompt for a score without a thought; "" for a model that was not taught to do without.
+        tasks: names of the prompts for other tasks, by task.
         max_new_tokens: longest completion.
         view: how videos are shown to it.
         trained_on: datasets seen in training, so that evaluation can mark what is in-domain.
@@ -41,11 +40,7 @@ class ModelCard:
 
     prompt: str = "quality.short"
     fast_prompt: str = "quality.short.fast"
-    num_values: int = 1
-    low: float = 1.0
-    high: float = 5.0
-    prefix: str = ""
-    names: tuple[str, ...] = ()
+    tasks: Mapping[str, str] = field(default_factory=dict)
     max_new_tokens: int = 96
     view: Layout = field(default_factory=Layout)
     trained_on: tuple[str, ...] = ()
@@ -53,13 +48,35 @@ class ModelCard:
 
     @property
     def scale(self) -> LabelScale:
-        """The scale of its scores."""
-        return LabelScale(self.low, self.high)
+        """The scale of its scores.
+
+        Raises:
+            ConfigError: its prompt asks for no score.
+        """
+        scale = self.answer.scale
+        if scale is None:
+            raise ConfigError(f"prompt {self.prompt!r} asks for no score on one scale; it can be the prompt of a task")
+        return scale
 
     @property
     def answer(self) -> AnswerFormat:
-        """The form of its answers, with thinking."""
-        return AnswerFormat(Numbers(self.num_values, self.low, self.high, self.prefix, self.names))
+        """The form of its answers about a score."""
+        return self.prompt_for("score").answer
+
+    def prompt_for(self, task: str) -> Prompt:
+        """The question of a task.
+
+        Raises:
+            ConfigError: the model has no prompt for it.
+        """
+        if task == "score":
+            return prompts.get(self.prompt)
+        if task not in self.tasks:
+            raise ConfigError(
+                f"there is no prompt for the task {task!r}; known are: {', '.join(('score', *self.tasks))}. "
+                f"In a recipe, name one under prompts.tasks.{task}"
+            )
+        return prompts.get(self.tasks[task])
 
     def save(self, folder: Path) -> None:
         """Write `pondera.json`."""
@@ -77,8 +94,7 @@ class ModelCard:
             return cls(prompt="quality.expert", fast_prompt="quality.expert.fast", max_new_tokens=512)
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            for name in ("names", "trained_on"):
-                values[name] = tuple(values.get(name, ()))
+            values["trained_on"] = tuple(values.get("trained_on", ()))
             values["view"] = Layout(**values.get("view", {}))
             return cls(**values)
         except (TypeError, ValueError) as error:

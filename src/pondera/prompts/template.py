@@ -39,7 +39,7 @@ from pondera.core.answers import (
 )
 from pondera.errors import ConfigError
 
-Variant = Literal["think", "fast", "five", "two", "hint", "compare", "level", "judge"]
+Variant = Literal["think", "fast", "five", "two", "hint", "compare", "degradation", "grounding", "level", "judge"]
 Kind = Literal["image", "video"]
 
 _REQUIRED = {"version", "kind", "variant", "answer", "paraphrases"}
@@ -55,7 +55,8 @@ class Prompt:
         version: raised with every change of wording or form.
         kind: what it is asked about.
         variant: think, fast (no thought), five (five aspects), two (two scores), hint (the label is given), compare,
-            level (one of five words, worst first), judge (what others wrote is judged).
+            degradation (what is wrong, how badly), grounding (where), level (one of five words, worst first), judge
+            (what others wrote is judged).
         paraphrases: complete texts that mean the same; fields stand in braces.
         answer: the form the texts ask for.
     """
