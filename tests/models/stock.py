@@ -1,6 +1,6 @@
 """Tiny random models of stock families, built from configurations, and prompts for them made by hand.
 
-No processor is needed: ids and image tensors are laid out here as the families' own processors lay them out.
+Most need no processor: ids and image tensors are laid out here as the families' own processors lay them out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from transformers import (
     CLIPVisionConfig,
     Gemma3Config,
     Idefics3Config,
+    Idefics3Processor,
     LlamaConfig,
     LlavaConfig,
     MistralConfig,
@@ -20,8 +21,10 @@ from transformers import (
     Qwen2_5_VLConfig,
     SiglipVisionConfig,
 )
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
 from pondera.models import EncodedPrompt, Family
+from pondera.models.nano.tokenizer import CHAT_TEMPLATE, train_tokenizer
 
 PAD, END, IMAGE, START, STOP = 0, 1, 2, 3, 4  # START and STOP stand around the images of a Qwen prompt
 TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -90,6 +93,22 @@ def gemma_config() -> PretrainedConfig:
         eoi_token_index=STOP,
         mm_tokens_per_image=4,
     )
+
+
+def processed_idefics() -> Family:
+    """An Idefics3 with its own processor: 4 tokens a picture, whatever its size."""
+    tokenizer = train_tokenizer(["Rate the quality."])
+    edge = {"longest_edge": 16}
+    pixels = Idefics3ImageProcessorPil(do_image_splitting=False, size=edge, max_image_size=edge)
+    processor = Idefics3Processor(pixels, tokenizer, image_seq_len=4, chat_template=CHAT_TEMPLATE)
+    config = idefics_config()
+    config.text_config.vocab_size = len(tokenizer)
+    config.image_token_id = int(tokenizer.convert_tokens_to_ids("<image>"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForImageTextToText.from_config(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return Family(model.eval(), processor)
 
 
 def _words(count: int, generator: torch.Generator) -> list[int]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText, Idefics3Processor
-from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
 from pondera.generate.transformers_backend import TransformersBackend
-from pondera.models import EncodedPrompt, Family
-from pondera.models.nano.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from pondera.models import EncodedPrompt
 from pondera.models.packing import Branch, pack, packed_logps
 from tests.models import stock
 from tests.models.tiny import noise_image
@@ -18,18 +15,7 @@ from tests.models.tiny import noise_image
 
 @pytest.fixture(scope="module")
 def family():
-    tokenizer = train_tokenizer(["Rate the quality."])
-    edge = {"longest_edge": 16}
-    pixels = Idefics3ImageProcessorPil(do_image_splitting=False, size=edge, max_image_size=edge)
-    processor = Idefics3Processor(pixels, tokenizer, image_seq_len=4, chat_template=CHAT_TEMPLATE)
-    config = stock.idefics_config()
-    config.text_config.vocab_size = len(tokenizer)
-    config.image_token_id = int(tokenizer.convert_tokens_to_ids("<image>"))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = AutoModelForImageTextToText.from_config(config)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    return Family(model.eval(), processor)
+    return stock.processed_idefics()
 
 
 def _prompts(family):

@@ -22,6 +22,24 @@ from pondera.models import block_attention
 
 
 @dataclass(frozen=True)
+class PromptSource:
+    """What a prompt was encoded from, for engines that encode on their own.
+
+    Args:
+        text: the user turn through the chat template, one placeholder a picture.
+        parts: the same turn before the template: pictures, uint8 [H, W, 3], and words, in order.
+    """
+
+    text: str
+    parts: tuple[np.ndarray | str, ...]
+
+    @property
+    def images(self) -> list[np.ndarray]:
+        """The pictures among the parts."""
+        return [part for part in self.parts if not isinstance(part, str)]
+
+
+@dataclass(frozen=True)
 class EncodedPrompt:
     """One prompt as the model reads it.
 
@@ -29,10 +47,12 @@ class EncodedPrompt:
         ids: token ids, image placeholders expanded.
         media: image tensors by the name of the forward argument; dimension 0 counts images or patches, but for
             Idefics-type models, where it is 1 and dimension 1 counts images.
+        source: what it was encoded from; None where that does not lead to the same pixels again.
     """
 
     ids: tuple[int, ...]
     media: Mapping[str, torch.Tensor]
+    source: PromptSource | None = None
 
 
 # One value a token, and the same as "is this token an image's": made anew for whole rows instead of stored.
@@ -82,14 +102,10 @@ class Family:
             parts: what stands before it, in order: words, and anything else for a picture; one picture by default.
                 Words behind words begin a new line, because templates join them without a space.
         """
-        content: list[dict[str, str]] = []
-        for part in (*parts, text):
-            if not isinstance(part, str):
-                content.append({"type": "image"})
-            elif content and content[-1]["type"] == "text":
-                content[-1] = {"type": "text", "text": f"{content[-1]['text']}\n{part}"}
-            else:
-                content.append({"type": "text", "text": part})
+        content = [
+            {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+            for part in _turn((*parts, text))
+        ]
         messages = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
@@ -108,7 +124,8 @@ class Family:
         has_jitter = "jitter_seed" in inspect.signature(self.processor.__call__).parameters
         options = {"jitter_seed": jitter_seed} if has_jitter and jitter_seed is not None else {}
         pixels = {"images": images} if images else {}
-        encoded = self.processor(text=[self.prompt_text(text, parts)], **pixels, **options)
+        prompt_text = self.prompt_text(text, parts)
+        encoded = self.processor(text=[prompt_text], **pixels, **options)
         ids = tuple(int(token) for token in encoded.pop("input_ids")[0])
         for name in ("attention_mask", *_TOKEN_TYPES):
             encoded.pop(name, None)
@@ -116,7 +133,8 @@ class Family:
             raise ModelError(f"{type(self.processor).__name__} made no image tokens; the model would not see the image")
         # Some processors return lists of arrays, which NumPy joins and torch does not.
         media = {n: v if isinstance(v, torch.Tensor) else torch.as_tensor(np.asarray(v)) for n, v in encoded.items()}
-        return EncodedPrompt(ids, media)
+        # Who encodes on their own cannot repeat the variation.
+        return EncodedPrompt(ids, media, None if options else PromptSource(prompt_text, _turn((*parts, text))))
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of plain text, nothing added."""
@@ -221,6 +239,17 @@ class Family:
         """Weights (safetensors) and processor."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+
+def _turn(parts: Sequence[Any]) -> tuple[Any, ...]:
+    """The parts of a user turn, words behind words joined by a new line."""
+    turn: list[Any] = []
+    for part in parts:
+        if turn and isinstance(part, str) and isinstance(turn[-1], str):
+            turn[-1] = f"{turn[-1]}\n{part}"
+        else:
+            turn.append(part)
+    return tuple(turn)
 
 
 def _layer_obstacle(config: Any, longest: int) -> str | None:
