@@ -152,6 +152,37 @@ class ColdStartStage(Strict):
         return self
 
 
+class TransformersRollout(Strict):
+    """Sample from the model in training itself."""
+
+    backend: Literal["transformers"] = "transformers"
+
+
+class VllmRollout(Strict):
+    """Sample with a vLLM engine inside each training process. Unverified on GPU: `docs/vllm.md`."""
+
+    backend: Literal["vllm"]
+    gpu_memory: float = Field(0.3, gt=0, lt=1, description="Share of the GPU's memory that the engine may fill.")
+    max_length: int | None = Field(
+        None, ge=1, description="Longest prompt with completion, tokens; null is the model's own limit."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="Type of the engine's weights; auto is that of the weights in training."
+    )
+
+
+class VllmServerRollout(Strict):
+    """Sample on a server started with `vllm serve`. Unverified on GPU: `docs/vllm.md`."""
+
+    backend: Literal["vllm_server"]
+    url: str = Field(pattern=r"^https?://[^/\s]+(/v1)?/?$", description="Address, such as http://gpu7:8000.")
+    timeout_s: float = Field(600, gt=0, description="Longest wait for one answer.")
+    concurrency: int = Field(32, ge=1, description="Requests of each process under way at a time.")
+
+
+Rollout = Annotated[TransformersRollout | VllmRollout | VllmServerRollout, Field(discriminator="backend")]
+
+
 class ReinforceStage(Strict):
     """GRPO with the rewards and advantages of a named system."""
 
@@ -167,6 +198,7 @@ class ReinforceStage(Strict):
     samples_per_step: int = Field(16, ge=1, description="Prompts per process and step.")
     group_size: int = Field(8, ge=2, description="Completions per prompt (G, K).")
     temperature: float = Field(1.0, gt=0)
+    rollout: Rollout = Field(TransformersRollout(), description="What samples the completions.")
     kl_weight: float = Field(0.0, ge=0, description="Weight of the k3 KL to the model the stage starts from.")
     thought_kl_weight: float | None = Field(
         None,

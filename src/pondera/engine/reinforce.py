@@ -37,7 +37,7 @@ from pondera.engine.training import (
     training_arguments,
 )
 from pondera.generate.backend import sample_seed
-from pondera.generate.transformers_backend import TransformersBackend
+from pondera.generate.rollout import open_backend
 from pondera.models import Family, ModelCard
 from pondera.models.packing import Branch, pack, packed_logps
 
@@ -73,7 +73,7 @@ class ReinforceTrainer(Trainer):
         self.second_views = second_views
         self.folder, self.seed = folder, seed
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
-        self.backend = TransformersBackend(family)
+        self.backend = open_backend(stage.rollout, family)
         self._step_logs: dict[str, float] = {}
         needs_reference = max(stage.kl_weight, stage.thought_kl_weight or 0) > 0
         self.reference = _frozen_copy(family.model) if needs_reference else None
@@ -102,6 +102,7 @@ class ReinforceTrainer(Trainer):
     def _roll_out(self, samples: Sequence[Sample], step: int) -> Rollouts:
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
         encoded = self.encode(samples, questions(self.card, samples, seeds, self.stage.wordings), seeds)
+        self.backend.refresh(step)
         groups = self.backend.generate(
             encoded,
             num_completions=self.stage.group_size,
@@ -151,6 +152,8 @@ class ReinforceTrainer(Trainer):
         loss = aggregate(
             loss_M, completion_M, len(completions_N), how=stage.normalise, max_tokens=self.card.max_new_tokens
         )
+        sampled_logp_M = torch.tensor([logp for c in completions_N for logp in c.logps], device=device)
+        values = {**values, "rollout_gap": (logp_M.detach() - sampled_logp_M).abs()}
         logs = {"entropy": float(entropy_M.mean()), **{name: float(v_M.mean()) for name, v_M in values.items()}}
         for view in self.second_views:
             more, view_logs = view.loss(model, update)

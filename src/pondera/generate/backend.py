@@ -30,7 +30,11 @@ class Completion:
 
 
 class Backend(Protocol):
-    """Anything that completes prompts."""
+    """Anything that completes prompts with the policy in training."""
+
+    def refresh(self, step: int) -> None:
+        """Called before the roll-outs of a step: engines with a copy of the weights take them over."""
+        ...
 
     def generate(
         self,

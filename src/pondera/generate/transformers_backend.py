@@ -28,6 +28,9 @@ class TransformersBackend:
         self.family = family
         self.batch_rows = batch_rows
 
+    def refresh(self, step: int) -> None:
+        """Nothing: it samples from the very weights in training."""
+
     @torch.no_grad()
     def generate(
         self,
