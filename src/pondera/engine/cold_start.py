@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer
 
 from pondera.assess import Assessor
 from pondera.assess.assessor import Mode
 from pondera.config import ColdStartStage
 from pondera.core.records import Sample
+from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.levels import LevelQuestion
 from pondera.engine.objective import token_cross_entropy
 from pondera.engine.rationales import RationaleCollator, Rows, check_samples
-from pondera.engine.training import SampleList, Validation, add_callbacks, has_checkpoint, training_arguments
+from pondera.engine.training import SampleList, Validation, add_callbacks, training_arguments
 from pondera.models import Family, ModelCard
 from pondera.models.packing import PackedBatch, pack, packed_logits, packed_logps
 
 
-class ColdStartTrainer(Trainer):
+class ColdStartTrainer(StageTrainer):
     """Cross-entropy on packed rationales.
 
     Args:
@@ -91,4 +91,4 @@ def run_cold_start(
         trainer.add_callback(
             Validation(validation, Assessor(family, card), stage.validate_every, trainer.log, mode=mode)
         )
-    trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
+    trainer.run(resume=resume)

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import Trainer
 
 from pondera.config import PretrainStage
 from pondera.core.aspects import ASPECTS
@@ -25,7 +24,8 @@ from pondera.data.degraded_crops import CropGroup, crop_group
 from pondera.data.distortions import DISTORTIONS
 from pondera.data.images import load_image
 from pondera.data.manifest import read_manifest
-from pondera.engine.training import add_callbacks, has_checkpoint, has_fast_bfloat16, training_arguments
+from pondera.engine.checkpoints import StageTrainer
+from pondera.engine.training import add_callbacks, has_fast_bfloat16, training_arguments
 from pondera.errors import TrainingError
 from pondera.models import Family, ModelCard
 from pondera.models.nano.processing import to_pixel_values
@@ -90,7 +90,7 @@ def collate(groups: Sequence[CropGroup]) -> dict[str, torch.Tensor]:
     }
 
 
-class PretrainTrainer(Trainer):
+class PretrainTrainer(StageTrainer):
     """Mean squared error of levels.
 
     Args:
@@ -146,7 +146,7 @@ def run_pretrain(
     groups = CropGroups(pictures, stage, side_px=family.model.config.tile_px, seed=seed)
     trainer = PretrainTrainer(family, seed=seed, args=arguments, train_dataset=groups)
     add_callbacks(trainer, stage.name, metrics)
-    trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
+    trainer.run(resume=resume)
 
 
 def pristine_samples(stage: PretrainStage, validation: Sequence[Sample]) -> list[Sample]:

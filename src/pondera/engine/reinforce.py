@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer
 
 from pondera.assess import Assessor
 from pondera.config import ReinforceStage
@@ -21,6 +20,7 @@ from pondera.core.presets import get_system
 from pondera.core.records import Sample
 from pondera.core.system import System
 from pondera.engine.auxiliary import AuxiliaryView, Update
+from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.encoder import PromptEncoder
 from pondera.engine.grading import check_system, grade
 from pondera.engine.micro_batches import MicroBatch
@@ -33,7 +33,6 @@ from pondera.engine.training import (
     Validation,
     add_callbacks,
     freeze_batch_norm,
-    has_checkpoint,
     training_arguments,
 )
 from pondera.generate.backend import sample_seed
@@ -42,7 +41,7 @@ from pondera.models import Family, ModelCard
 from pondera.models.packing import Branch, pack, packed_logps
 
 
-class ReinforceTrainer(Trainer):
+class ReinforceTrainer(StageTrainer):
     """GRPO on packed groups.
 
     Args:
@@ -199,7 +198,7 @@ def run_reinforce(
     add_callbacks(trainer, stage.name, metrics)
     if validation:
         trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, trainer.log))
-    trainer.train(resume_from_checkpoint=has_checkpoint(folder) if resume else None)
+    trainer.run(resume=resume)
 
 
 def _frozen_copy(model: Any) -> Any:

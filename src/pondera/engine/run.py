@@ -1,16 +1,7 @@
-"""Runs a recipe: its stages one after the other, each resumable, in one run folder.
-
-RUN/recipe.yaml            the resolved recipe
-RUN/environment.json       versions and seeds
-RUN/metrics.jsonl          every logged value of every stage
-RUN/stages/NAME/           checkpoints while it runs, roll-out samples, model/ when it is done
-RUN/final/                 the last stage's model: give this folder to `pondera score --model`
-"""
+"""Runs a recipe: its stages one after the other, each resumable, in one run folder (`run_folder`)."""
 
 from __future__ import annotations
 
-import json
-import platform
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -19,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pondera import prompts
-from pondera._version import __version__
 from pondera.config import ColdStartStage, DataSection, ModelSection, PromptSection, Recipe, Stage
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
 from pondera.data.presentation import Layout
 from pondera.engine.cold_start import run_cold_start
+from pondera.engine.files import discard, new_folder, saving
 from pondera.engine.pretrain import run_pretrain
 from pondera.engine.reinforce import run_reinforce
+from pondera.engine.run_folder import open_run, refuse_interrupted
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
 from pondera.models.loading import resolve
@@ -57,7 +48,7 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
     names = [stage.name for stage in recipe.stages]
     if only_stage is not None and only_stage not in names:
         raise ConfigError(f"recipe {recipe.name} has no stage {only_stage!r}; its stages are: {', '.join(names)}")
-    _open_run(recipe, out, resume or only_stage is not None)
+    open_run(recipe, out, may_exist=resume or only_stage is not None)
     plans = plan_stages(recipe)
     previous: Path | None = None
     for plan in plans:
@@ -67,6 +58,8 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
         if skip and not finished.is_dir() and names.index(stage.name) < names.index(str(only_stage)):
             raise TrainingError(f"stage {only_stage!r} starts from stage {stage.name!r}, which is not in {out}")
         if not finished.is_dir() and not skip:
+            if not resume:
+                refuse_interrupted(stage.name, folder)
             family = _start(recipe, previous, plans)
             folder.mkdir(parents=True, exist_ok=True)
             _RUN[stage.kind](
@@ -81,22 +74,25 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
                 resume=resume,
             )
             save_model(family, plan.card, finished)
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # the model says it all; optimisers are large
+        if finished.is_dir():
+            discard(folder / "checkpoints")  # the model says it all; optimisers are large
         previous = finished
     assert previous is not None  # a recipe has at least one stage
     if previous.is_dir():
-        _replace_folder(previous, out / "final")
+        with saving(f"model {out / 'final'}"), new_folder(out / "final") as partial:
+            shutil.copytree(previous, partial, dirs_exist_ok=True)
     return out / "final"
 
 
 def save_model(family: Family, card: ModelCard, folder: Path) -> None:
-    """Write weights, processor and card; the folder appears only when it is complete."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    family.save(partial)
-    card.save(partial)
-    partial.replace(folder)
+    """Write weights, processor and card; the folder appears only when it is complete.
+
+    Raises:
+        TrainingError: it could not be written.
+    """
+    with saving(f"model {folder}"), new_folder(folder) as partial:
+        family.save(partial)
+        card.save(partial)
 
 
 @dataclass(frozen=True)
@@ -173,35 +169,6 @@ def _card_of(section: ModelSection) -> ModelCard:
     return ModelCard() if folder is None else ModelCard.read(folder)
 
 
-def _open_run(recipe: Recipe, out: Path, may_exist: bool) -> None:
-    text = yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False)
-    path = out / "recipe.yaml"
-    if path.is_file():
-        if not may_exist:
-            raise ConfigError(f"{out} holds a run already; go on with --resume, or give another folder")
-        if path.read_text(encoding="utf-8") != text:
-            raise ConfigError(f"{path} is another recipe than this one; give another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    (out / "environment.json").write_text(json.dumps(_environment(recipe.seed), indent=2) + "\n", encoding="utf-8")
-
-
-def _environment(seed: int) -> dict[str, object]:
-    import torch
-    import transformers
-
-    return {
-        "pondera": __version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "seed": seed,
-    }
-
-
 def read_samples(data: DataSection) -> tuple[list[Sample], list[Sample]]:
     """What to learn from, and the labelled held-out samples of the task `score`.
 
@@ -263,11 +230,3 @@ def _words(plans: Sequence[StagePlan]) -> list[str]:
     texts = [text for name in dict.fromkeys(asked) for text in prompts.get(name).paraphrases]
     rationales = {sample.id: sample.rationale for plan in plans for sample in plan.train if sample.rationale}
     return [*texts, *rationales.values()]
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)

@@ -21,6 +21,7 @@ from pondera.assess.assessor import Mode
 from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.metrics import plcc, srcc
 from pondera.core.records import Sample
+from pondera.engine.files import saving, write_text
 from pondera.models.loading import default_device
 
 
@@ -43,7 +44,6 @@ def training_arguments(
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_steps=stage.save_every,
-        save_total_limit=1,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         use_cpu=default_device() == "cpu",
@@ -69,7 +69,12 @@ def freeze_batch_norm(model: nn.Module) -> None:
 
 
 class MetricsFile(TrainerCallback):
-    """Appends everything that is logged to `metrics.jsonl`, one object a line; a resumed run drops what it redoes."""
+    """Appends everything that is logged to `metrics.jsonl`, one object a line; a resumed run drops what it redoes.
+
+    Args:
+        path: the file of the whole run.
+        stage: whose lines these are.
+    """
 
     def __init__(self, path: Path, stage: str) -> None:
         self.path = path
@@ -77,23 +82,29 @@ class MetricsFile(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Forget lines behind the checkpoint that training resumes from."""
-        if not self.path.is_file():
+        if not (self.path.is_file() and state.is_world_process_zero):
             return
-        kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:  # torn by a kill
-                continue
-            if entry["stage"] != self.stage or entry["step"] <= state.global_step:
-                kept.append(line)
-        self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        with saving(str(self.path)):
+            write_text(self.path, "".join(line + "\n" for line in lines if self._is_kept(line, state.global_step)))
+
+    def _is_kept(self, line: str, resumed_step: int) -> bool:
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:  # torn by a kill
+            return False
+        if entry["stage"] != self.stage:
+            return True
+        # Step 0 has no checkpoint, its validation is done again; so is the summary behind the last step.
+        return 0 < resumed_step >= entry["step"] and "train_runtime" not in entry
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Write one line."""
+        if not state.is_world_process_zero:
+            return
         values = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float)) and math.isfinite(v)}
         entry = {"stage": self.stage, "step": state.global_step, **values}
-        with self.path.open("a", encoding="utf-8") as file:
+        with saving(str(self.path)), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
 
@@ -189,11 +200,6 @@ def add_callbacks(trainer: Trainer, stage: str, metrics: Path) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(MetricsFile(metrics, stage))
     trainer.add_callback(Progress(stage))
-
-
-def has_checkpoint(folder: Path) -> bool | None:
-    """Whether there is something to resume from; in the form the library's trainer takes."""
-    return True if any((folder / "checkpoints").glob("checkpoint-*/trainer_state.json")) else None
 
 
 class SampleList(torch.utils.data.Dataset[Any]):

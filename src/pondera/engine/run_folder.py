@@ -1,0 +1,98 @@
+"""The run folder: opened for one recipe only, and what is in it is kept.
+
+RUN/recipe.yaml            the resolved recipe
+RUN/environment.json       versions and seeds
+RUN/metrics.jsonl          every logged value of every stage
+RUN/stages/NAME/           checkpoints while it runs, roll-out samples, model/ when it is done
+RUN/final/                 the last stage's model: give this folder to `pondera score --model`
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from pondera._version import __version__
+from pondera.config import Recipe
+from pondera.engine.checkpoints import last_checkpoint
+from pondera.engine.files import saving, write_text
+from pondera.errors import ConfigError
+
+_SHOWN = 3  # differences named in a message
+
+
+def open_run(recipe: Recipe, out: Path, *, may_exist: bool) -> None:
+    """Make the folder, or come back to it, and write down what runs in it.
+
+    Raises:
+        ConfigError: the folder holds a run and `may_exist` is false, or a run of another recipe.
+        TrainingError: it could not be written.
+    """
+    path = out / "recipe.yaml"
+    if path.exists():
+        if not may_exist:
+            raise ConfigError(f"{out} holds a run already; go on with --resume, or give another folder with --out")
+        if different := _differences(path, recipe):
+            raise ConfigError(
+                f"{path} is another recipe than this one: {'; '.join(different)}. Nothing was changed; give another "
+                "folder with --out, or the same values to go on"
+            )
+    with saving(f"run folder {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(path, yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False))
+        write_text(out / "environment.json", json.dumps(_environment(recipe.seed), indent=2) + "\n")
+
+
+def refuse_interrupted(name: str, folder: Path) -> None:
+    """A stage that got somewhere is neither started again nor continued without being asked to.
+
+    Raises:
+        ConfigError: the folder of the stage holds a checkpoint.
+    """
+    if last := last_checkpoint(folder / "checkpoints"):
+        raise ConfigError(
+            f"stage {name!r} was interrupted, its last checkpoint is {last}; go on with --resume, or delete {folder} "
+            "to start the stage again"
+        )
+
+
+def _differences(path: Path, recipe: Recipe) -> list[str]:
+    """Values of a recipe that a file says otherwise, or why it cannot be compared; settings it does not name have
+    their default, so that a run goes on after an update that brought new ones."""
+    try:
+        there = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValueError, yaml.YAMLError) as error:  # pydantic's and Unicode's errors are ValueErrors
+        return [f"it cannot be read by this version: {str(error).splitlines()[0]}"]
+    mine, theirs = (_flat(json.loads(r.model_dump_json())) for r in (recipe, there))
+    keys = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
+    shown = [f"{key} is {theirs.get(key, 'absent')!r} there, {mine.get(key, 'absent')!r} here" for key in keys[:_SHOWN]]
+    return shown if len(keys) <= _SHOWN else [*shown, f"and {len(keys) - _SHOWN} more"]
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings and lists by their dotted key."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        return {key: value}
+    return {k: v for name, part in items for k, v in _flat(part, f"{key}.{name}" if key else f"{name}").items()}
+
+
+def _environment(seed: int) -> dict[str, object]:
+    import torch
+    import transformers
+
+    return {
+        "pondera": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+    }
