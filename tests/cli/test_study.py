@@ -68,6 +68,32 @@ def test_bias_is_removed_when_asked_for(pondera, tmp_path):
     assert samples[0].mos_std < 0.5**0.5
 
 
+def test_p910_weighs_careless_subjects_instead_of_leaving_them_out(pondera, tmp_path):
+    """Nine subjects agree within half a grade; Mary, upside down, moves plain means and hardly weighted ones."""
+    truth = [1, 2, 3, 4, 5, 2, 4]
+    names = [*"abcdefghi", "contrary Mary"]
+    rows = [
+        f"{n}.png," + ",".join([str(mos + 0.25 * ((n + u) % 3 - 1)) for u in range(9)] + [str(6 - mos)])
+        for n, mos in enumerate(truth)
+    ]
+    table = _table(tmp_path, "\n".join([f"stimulus,{','.join(names)}", *rows]))
+    args = ("data", "study", table, "--scale", "0", "6", "--out", tmp_path / "m.jsonl", "--format", "json", "--screen")
+    error = {}
+    for rule in ("none", "p910"):
+        document = json.loads(pondera(*args, rule).stdout)
+        labels = [s.mos for s in read_manifest(tmp_path / "m.jsonl")]
+        error[rule] = max(abs(mos - true) for mos, true in zip(labels, truth, strict=True))
+    assert error["p910"] < 0.3 < error["none"]
+    inconsistency = {name: found["inconsistency"] for name, found in document["subjects"].items()}
+    assert max(inconsistency, key=inconsistency.get) == "contrary Mary"
+    assert pondera(*args, "p910", "--remove-bias").exit_code == 2
+
+
+def test_a_panel_too_small_for_p910_is_named(pondera, tmp_path):
+    result = pondera("data", "study", _table(tmp_path, LONG), "--out", tmp_path / "m.jsonl", "--screen", "p910")
+    assert "decides alone" in result.stdout
+
+
 def test_votes_become_scores_in_units_of_a_75_percent_preference(pondera, tmp_path):
     votes = ["a.png,b.png,first"] * 3 + ["b.png,a.png,first", "b.png,c.png,tie", "a.png,c.png,tie"]
     table = _table(tmp_path, "\n".join(["first,second,choice", *votes]))

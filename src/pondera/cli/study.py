@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from pondera.data.study import Study
 
 
+_DECIDES_ALONE = 1e-3  # of a grade
+
+
 class Screen(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
     """Whose opinions are left out."""
 
     none = "none"
     bt500 = "bt500"
     p913 = "p913"
+    p910 = "p910"
 
 
 class Model(str, Enum):  # noqa: UP042 - see Screen
@@ -51,7 +55,7 @@ def study(
         Screen | None,
         typer.Option(
             help="Leave out subjects: bt500: often far from the panel to both sides; p913: Pearson correlation with "
-            "the panel below 0.75; none. Opinions only.",
+            "the panel below 0.75; p910: nobody, but careless subjects weigh less; none. Opinions only.",
             show_default="bt500",
         ),
     ] = None,
@@ -83,6 +87,8 @@ def study(
     place: dict[str, Any] = {"folder": media or table.parent, "dataset": dataset or table.stem}
     if isinstance(answers, Opinions):
         _refuse("a table of opinions", {"--model": model, "--pseudo-votes": pseudo_votes})
+        if remove_bias and screen is Screen.p910:
+            raise typer.BadParameter("p910 takes the bias off by itself; leave it out", param_hint="--remove-bias")
         rule = None if screen is Screen.none else (screen or Screen.bt500).value
         made = opinion_study(answers, scale=bounds, screening=rule, without_bias=remove_bias, **place)
     else:
@@ -127,4 +133,9 @@ def _text(made: Study, out: Path) -> str:
         for name, found in rejected.items():
             figures = ", ".join(f"{key} {value:.2f}" for key, value in found.items() if key != "rejected")
             lines.append(f"  left out: {printable(name)} ({figures})")
+        lines += [
+            f"  {printable(name)} agrees with the labels to the last bit and decides alone: too few subjects for p910"
+            for name, found in made.subjects.items()
+            if found.get("inconsistency", 1.0) < _DECIDES_ALONE
+        ]
     return "\n".join(lines)

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pondera.core.correlation import plcc
 from pondera.core.records import FloatArray
 
+# Held against two public programs: github.com/Netflix/sureal (526715c), which has all constants of BT.500's rule, and
+# screening.m of M. Pinson, NTIA/ITS: its part "Fourth" for BT.500-12, "First" for the correlation.
 _OUTSIDE = 0.05  # BT.500: share of extreme opinions above which a subject is looked at
 _LOPSIDED = 0.3  # BT.500: a subject extreme mostly to one side is strict or generous, not careless
-_LEAST_CORRELATION = 0.75  # P.913: with the panel's means, over stimuli
+_LEAST_CORRELATION = 0.75  # screening.m, after the VQEG HDTV test plan, Annex I: with the means, over stimuli
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,17 @@ def mean_opinions(opinion_NU: FloatArray, *, confidence: float = 0.95) -> MeanOp
     Source: ITU-R BT.500-14, part 1, annex on the analysis of results. Deviation: Student's t in place of 1.96, which
         is too narrow below some 30 subjects.
     """
+    opinion_NU = opinion_table(opinion_NU)
+    return interval_of(opinion_NU, masked_mean(opinion_NU, axis=1), confidence)
+
+
+def interval_of(opinion_NU: FloatArray, mos_N: FloatArray, confidence: float) -> MeanOpinions:
+    """Deviation, interval and count around given means; arguments as in `mean_opinions`."""
     from scipy.special import stdtrit
 
-    opinion_NU = _table(opinion_NU)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     count_N = np.isfinite(opinion_NU).sum(axis=1)
-    mos_N = _mean(opinion_NU, axis=1)
     square_N = np.nansum((opinion_NU - mos_N[:, None]) ** 2, axis=1)
     freedom_N = np.where(count_N > 1, count_N - 1.0, math.nan)
     std_N = np.sqrt(square_N / freedom_N)
@@ -84,13 +90,13 @@ def subject_bias(opinion_NU: FloatArray) -> FloatArray:
         opinions. The mean of a stimulus is that of the opinions it has; where subjects rate different stimuli, the
         bias of those who met a strict panel is estimated too high.
     """
-    opinion_NU = _table(opinion_NU)
-    return _mean(opinion_NU - _mean(opinion_NU, axis=1)[:, None], axis=0)
+    opinion_NU = opinion_table(opinion_NU)
+    return masked_mean(opinion_NU - masked_mean(opinion_NU, axis=1)[:, None], axis=0)
 
 
 def remove_bias(opinion_NU: FloatArray) -> FloatArray:
     """The opinions with each subject's bias taken off, [N, U]; they may leave the scale by a little."""
-    return _table(opinion_NU) - subject_bias(opinion_NU)
+    return opinion_table(opinion_NU) - subject_bias(opinion_NU)
 
 
 def screen_by_extremes(opinion_NU: FloatArray) -> Screening:
@@ -103,15 +109,16 @@ def screen_by_extremes(opinion_NU: FloatArray) -> Screening:
     Returns:
         Figures `extreme` = (P + Q) / n and `lopsided` = |P - Q| / (P + Q).
 
-    Source: ITU-R BT.500-14, screening of the observers (kurtosis with divisor n, deviation with n - 1). Stimuli whose
-        opinions are all equal are left out: every opinion lies at the mean there.
+    Source: ITU-R BT.500-14, screening of the observers (kurtosis with divisor n, deviation with n - 1, as in
+        screening.m; sureal divides by n in both). Stimuli whose opinions are all equal are left out: every opinion
+        lies at the mean there.
     """
-    opinion_NU = _table(opinion_NU)
+    opinion_NU = opinion_table(opinion_NU)
     opinions = mean_opinions(opinion_NU)
     centred_NU = opinion_NU - opinions.mos_N[:, None]
-    variance_N = _mean(centred_NU**2, axis=1)
+    variance_N = masked_mean(centred_NU**2, axis=1)
     has_spread_N = variance_N > 0
-    kurtosis_N = _mean(centred_NU**4, axis=1) / np.where(has_spread_N, variance_N, math.nan) ** 2
+    kurtosis_N = masked_mean(centred_NU**4, axis=1) / np.where(has_spread_N, variance_N, math.nan) ** 2
     is_normal_N = (kurtosis_N >= 2) & (kurtosis_N <= 4)
     limit_N = np.where(has_spread_N, np.where(is_normal_N, 2.0, math.sqrt(20)) * opinions.std_N, math.inf)
     above_U = (centred_NU >= limit_N[:, None]).sum(axis=0)
@@ -139,17 +146,20 @@ def screen_by_correlation(opinion_NU: FloatArray, *, threshold: float = _LEAST_C
     Raises:
         ValueError: the table is not two-dimensional, or the threshold is not in [-1, 1].
 
-    Source: ITU-T P.913 (2021), screening by Pearson correlation per stimulus (threshold 0.75). Deviation: the second
-        correlation, per treatment, is left out, because a study file names no treatments.
+    Source: the VQEG HDTV test plan, Annex I, as in the public screening.m of M. Pinson (NTIA/ITS): correlation with
+        the means over all stimuli, rejected below 0.75. ITU-T P.913 describes screening by correlation; its text was
+        not available to us. Deviations: that program judges everybody once, against the means of the full panel; here
+        the worst goes first, and the others are judged anew. The rule of the VQEG multimedia test plan, which also
+        asks for 0.8 over the means of the treatments, is left out, because a study file names no treatments.
     """
-    opinion_NU = _table(opinion_NU)
+    opinion_NU = opinion_table(opinion_NU)
     if not -1 <= threshold <= 1:
         raise ValueError(f"threshold must lie in [-1, 1], got {threshold}")
     is_rejected_U = np.zeros(opinion_NU.shape[1], dtype=bool)
     correlation_U = np.full(opinion_NU.shape[1], math.nan)
     while not is_rejected_U.all():
         kept = np.flatnonzero(~is_rejected_U)
-        mean_N = _mean(opinion_NU[:, kept], axis=1)
+        mean_N = masked_mean(opinion_NU[:, kept], axis=1)
         correlation_U[kept] = [_correlation(opinion_NU[:, u], mean_N) for u in kept]
         agreement = np.where(np.isnan(correlation_U[kept]), -math.inf, correlation_U[kept])
         if agreement.min() >= threshold:
@@ -158,14 +168,19 @@ def screen_by_correlation(opinion_NU: FloatArray, *, threshold: float = _LEAST_C
     return Screening(is_rejected_U, {"correlation": correlation_U})
 
 
-def _table(opinion_NU: FloatArray) -> FloatArray:
+def opinion_table(opinion_NU: FloatArray) -> FloatArray:
+    """The table as float64.
+
+    Raises:
+        ValueError: it is not two-dimensional.
+    """
     opinion_NU = np.asarray(opinion_NU, dtype=np.float64)
     if opinion_NU.ndim != 2:
         raise ValueError(f"opinions must be [stimuli, subjects], got shape {opinion_NU.shape}")
     return opinion_NU
 
 
-def _mean(value: FloatArray, axis: int) -> FloatArray:
+def masked_mean(value: FloatArray, axis: int) -> FloatArray:
     """Mean without the NaN; NaN, and no warning, where nothing else stands."""
     count = np.isfinite(value).sum(axis=axis)
     return np.asarray(np.nansum(value, axis=axis) / np.where(count > 0, count, math.nan))

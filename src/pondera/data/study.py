@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pondera.core.opinions import (
+    MeanOpinions,
     Screening,
     mean_opinions,
     remove_bias,
@@ -25,6 +26,7 @@ from pondera.core.opinions import (
 )
 from pondera.core.pairwise import PairwiseModel, pairwise_scores, winning_groups
 from pondera.core.records import FloatArray, LabelScale, Media, Sample
+from pondera.core.subject_model import WeighedOpinions, weigh_subjects
 from pondera.data.adapters.tables import Row, csv_rows
 from pondera.errors import DatasetError
 
@@ -32,6 +34,7 @@ SCREENINGS: Mapping[str, Callable[[FloatArray], Screening]] = {
     "bt500": screen_by_extremes,
     "p913": screen_by_correlation,
 }
+WEIGHTING = "p910"  # nobody is rejected: careless subjects weigh less
 _VOTE_COLUMNS = ("first", "second", "choice")
 _POINTS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "tie": (0.5, 0.5)}
 
@@ -113,35 +116,24 @@ def opinion_study(
         scale: of the labels. Means that bias removal moves off it are set to its end.
         folder: that stimuli are relative to.
         dataset: name of the data set.
-        screening: a key of `SCREENINGS`; None keeps everybody.
-        without_bias: take each remaining subject's bias off before averaging.
+        screening: a key of `SCREENINGS`, or `WEIGHTING`; None keeps everybody.
+        without_bias: take each remaining subject's bias off before averaging; `WEIGHTING` always does.
 
     Raises:
         DatasetError: nobody passes the screening.
     """
+    if screening == WEIGHTING:
+        weighed = weigh_subjects(opinions.opinion_NU)
+        figures = _weighed_figures(opinions, weighed)
+        return _study(opinions, weighed.means, figures, scale=scale, folder=folder, dataset=dataset)
     screened = SCREENINGS[screening](opinions.opinion_NU) if screening else None
     is_kept_U = np.ones(len(opinions.subjects), bool) if screened is None else ~screened.is_rejected_U
     if not is_kept_U.any():
         raise DatasetError(f"no subject passes the screening {screening}; look at the table, or use no screening")
     kept_NU = opinions.opinion_NU[:, is_kept_U]
     means = mean_opinions(remove_bias(kept_NU) if without_bias else kept_NU)
-    samples = []
-    for n, name in enumerate(opinions.stimuli):
-        known = bool(means.count_N[n])
-        samples.append(
-            Sample(
-                id=name,
-                media=(Media(str(folder / name)),),
-                dataset=dataset,
-                mos=float(np.clip(means.mos_N[n], scale.low, scale.high)) if known else None,
-                mos_std=_known(means.std_N[n]),
-                scale=scale,
-                reference=opinions.reference.get(name),
-                meta={"opinions": int(means.count_N[n]), "ci95": _known(means.reach_N[n])},
-            )
-        )
     figures = _figures(opinions, screened, is_kept_U)
-    return Study(samples, figures, int(means.count_N.sum()), _mean(means.reach_N))
+    return _study(opinions, means, figures, scale=scale, folder=folder, dataset=dataset)
 
 
 def vote_study(votes: Votes, *, model: PairwiseModel, pseudo_votes: float, folder: Path, dataset: str) -> Study:
@@ -174,6 +166,33 @@ def vote_study(votes: Votes, *, model: PairwiseModel, pseudo_votes: float, folde
         for n, name in enumerate(votes.stimuli)
     ]
     return Study(samples, {}, int(votes.win_NN.sum()), _mean((scores.high_N - scores.low_N) / 2))
+
+
+def _study(
+    opinions: Opinions,
+    means: MeanOpinions,
+    figures: dict[str, dict[str, float | bool]],
+    *,
+    scale: LabelScale,
+    folder: Path,
+    dataset: str,
+) -> Study:
+    samples = []
+    for n, name in enumerate(opinions.stimuli):
+        known = bool(means.count_N[n])
+        samples.append(
+            Sample(
+                id=name,
+                media=(Media(str(folder / name)),),
+                dataset=dataset,
+                mos=float(np.clip(means.mos_N[n], scale.low, scale.high)) if known else None,
+                mos_std=_known(means.std_N[n]),
+                scale=scale,
+                reference=opinions.reference.get(name),
+                meta={"opinions": int(means.count_N[n]), "ci95": _known(means.reach_N[n])},
+            )
+        )
+    return Study(samples, figures, int(means.count_N.sum()), _mean(means.reach_N))
 
 
 def _opinions(rows: Sequence[Row], scale: LabelScale, cells_of: Callable[[Row], list[tuple[str, str]]]) -> Opinions:
@@ -253,6 +272,17 @@ def _figures(
             "rejected": not bool(is_kept_U[u]),
             "bias": float(bias_U[u]),
             **({} if screened is None else {key: float(value_U[u]) for key, value_U in screened.figures.items()}),
+        }
+        for u, name in enumerate(opinions.subjects)
+    }
+
+
+def _weighed_figures(opinions: Opinions, weighed: WeighedOpinions) -> dict[str, dict[str, float | bool]]:
+    return {
+        name: {
+            "rejected": False,
+            "bias": float(weighed.bias_U[u]),
+            "inconsistency": float(weighed.inconsistency_U[u]),
         }
         for u, name in enumerate(opinions.subjects)
     }
