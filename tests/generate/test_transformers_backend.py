@@ -8,6 +8,7 @@ import torch
 
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend, choose_tokens
+from pondera.models import EncodedPrompt
 from pondera.models.packing import Branch, pack, packed_logps
 from tests.models.stock import idefics, llava, qwen, stock_family
 from tests.models.tiny import noise_image, tiny_family
@@ -93,3 +94,14 @@ def test_a_seed_depends_on_the_name_the_run_and_the_step():
 def test_one_seed_a_prompt_is_required(family):
     with pytest.raises(ValueError, match="one seed a prompt"):
         TransformersBackend(family).generate(_prompts(family), max_new_tokens=2, seeds=[1])
+
+
+@pytest.mark.parametrize("num_prompts", [0, 1, 5, 7])
+def test_batches_are_of_even_size_and_every_prompt_is_answered(num_prompts, monkeypatch):
+    backend = TransformersBackend(tiny_family(), batch_rows=6)  # 3 prompts of 2 completions
+    sizes = []
+    monkeypatch.setattr(backend, "_batch", lambda prompts, *_: sizes.append(len(prompts)) or [[]] * len(prompts))
+    prompts = [EncodedPrompt((1,), {})] * num_prompts
+    found = backend.generate(prompts, num_completions=2, max_new_tokens=1, seeds=range(num_prompts))
+    assert len(found) == num_prompts
+    assert sizes == {0: [], 1: [1], 5: [2, 3], 7: [2, 3, 2]}[num_prompts]

@@ -6,6 +6,8 @@ P x K), T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,11 +61,12 @@ class TransformersBackend:
             raise ValueError(f"temperature must be >= 0, got {temperature}")
         was_training = self.family.model.training
         self.family.model.eval()
-        per_batch = max(1, self.batch_rows // num_completions)
+        most = max(1, self.batch_rows // num_completions)
+        # Equal parts: a small rest would cost as many forward passes as a full batch.
+        bounds = np.linspace(0, len(prompts), math.ceil(len(prompts) / most) + 1).round().astype(int)
         groups: list[list[Completion]] = []
         try:
-            for start in range(0, len(prompts), per_batch):
-                part = slice(start, start + per_batch)
+            for part in itertools.starmap(slice, itertools.pairwise(bounds)):
                 groups += self._batch(prompts[part], num_completions, max_new_tokens, temperature, seeds[part])
         finally:
             self.family.model.train(was_training)
