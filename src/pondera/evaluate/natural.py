@@ -97,7 +97,8 @@ def fit_pristine(pictures: Sequence[str | Path]) -> PristineModel:
 
 
 def niqe_predictor(model: PristineModel) -> Baseline:
-    """Minus NIQE on [-100, 0], so that higher is better; it has never seen a label, so its RMSE means nothing.
+    """Minus NIQE on [-100, 0], so that higher is better. It has never seen a label: correlations and the fitted RMSE
+    say how good it is, its values on the scale of a label say nothing.
 
     An image with fewer than two patches, or a video, has no score.
 

@@ -19,7 +19,8 @@ _NO_RANGE = LabelScale(0.0, 100.0)  # stands in where pyiqa states no range; cor
 
 
 def pyiqa_metric(name: str, *, device: str | None = None) -> Baseline:
-    """A metric of pyiqa, turned around where lower is better; RMSE means something only where its range is the label's.
+    """A metric of pyiqa, turned around where lower is better. Its stated range is laid on the scale of the labels, so
+    that no correlation and no fitted RMSE changes.
 
     Pixels come from `load_image`, so that orientation and colour are those that every other system sees. A metric with
     full reference reads the file with the role `reference`.
