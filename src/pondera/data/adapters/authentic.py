@@ -63,7 +63,8 @@ class SPAQ(Adapter):
     Columns used: `Image name`, `MOS`, and the attributes as targets. A row begins `00001.jpg,50.1,...`.
     The Noisiness attribute is left out: public readers disagree about its direction.
     Citation: Fang, Zhu, Zeng, Ma, Wang, CVPR 2020.
-    Evidence: github.com/h4nwei/SPAQ (owner), miccunifi/ARNIQA data/dataset_spaq.py, chaofengc/IQA-PyTorch.
+    Evidence: github.com/h4nwei/SPAQ (owner); readers miccunifi/ARNIQA (f60c0f2) data/dataset_spaq.py and
+    chaofengc/IQA-PyTorch (01ae427) scripts/process_spaq.py. Counted in both published lists.
     """
 
     name = "spaq"
@@ -94,7 +95,8 @@ class LiveChallenge(Adapter):
     lists of PreResQ-R1 and VisualQuality-R1 keep them (1,169).
     A row (three vectors): `3.bmp`, 63.96, 19.55 (file, MOS, standard deviation).
     Citation: Ghadiyaram, Bovik, IEEE Transactions on Image Processing 25, 2016.
-    Evidence: readers SSL92/hyperIQA folders.py and zwx8981/UNIQUE IQA_database/data_clive.m.
+    Evidence: readers SSL92/hyperIQA folders.py, zwx8981/UNIQUE IQA_database/data_clive.m and chaofengc/IQA-PyTorch
+    (01ae427) scripts/process_livechallenge.py. Counted in both published lists.
     """
 
     name = "livec"
@@ -123,7 +125,8 @@ class BID(Adapter):
     Columns by position: number of the image, mean grade on 0..5, one free column, then one grade per observer.
     A row: `1, 4.2, , 4.5, 3.9, ...`.
     Citation: Ciancio et al., IEEE Transactions on Image Processing 20, 2011.
-    Evidence: readers SSL92/hyperIQA folders.py and zwx8981/UNIQUE IQA_database/data_BID.m.
+    Evidence: readers SSL92/hyperIQA folders.py and zwx8981/UNIQUE IQA_database/data_BID.m. Counted in both published
+    lists.
     """
 
     name = "bid"
@@ -154,7 +157,8 @@ class CID2013(Adapter):
     Columns used: `Source_ID`, `Realigned MOS`. The owner states no bounds for the realigned scores, so their
     observed range is the scale.
     Citation: Virtanen, Nuutinen, Vaahteranoksa, Oittinen, Hakkinen, IEEE Transactions on Image Processing 24, 2015.
-    Evidence: public readers name workbook, sheet and columns; the folders below IS1..IS6 are not relied upon.
+    Evidence: a public converter reads these columns of this sheet and opens `<Source_ID>.jpg`; another program reads
+    the sheet and counts 474 images below IS1..IS6. The folders are not relied upon.
     """
 
     name = "cid2013"
@@ -183,7 +187,7 @@ class BIQ2021(Adapter):
     A row: `ss03 (7805).jpg,0.7321`. The first part of the name is the subset; subset means differ a lot (0.45, 0.49,
     0.75), so report correlations inside each.
     Citation: Ahmed, Asif, Ahmed, Khalid, Journal of Electronic Imaging 31, 2022.
-    Evidence: the owner's files, github.com/nisarahmedrana/BIQ2021.
+    Evidence: the owner's files, github.com/nisarahmedrana/BIQ2021 (62c7b40), counted with this adapter.
     """
 
     name = "biq2021"
@@ -210,7 +214,8 @@ class FLIVE(Adapter):
     Columns used: `name` (a path below database/), `mos`. A row begins `EE371R/cj23478+019.jpg,...`.
     The published split (by image size) is not in this file and is not invented here.
     Citation: Ying et al., CVPR 2020.
-    Evidence: readers miccunifi/ARNIQA data/dataset_flive.py (also the count) and niu-haoran/FLIVE_Database.
+    Evidence: readers miccunifi/ARNIQA (f60c0f2) data/dataset_flive.py (also the count), chaofengc/IQA-PyTorch (01ae427)
+    scripts/process_flive.py and niu-haoran/FLIVE_Database.
     """
 
     name = "flive"

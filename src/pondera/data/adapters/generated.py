@@ -19,7 +19,7 @@ class AGIQA3K(Adapter):
     Files: <root>/data.csv and <root>/AttnGAN_normal_000.jpg ... (or below images/).
     A row: `AttnGAN_normal_000.jpg,statue of a man,,,,0.9656,0.2233,0.4089,0.6156`.
     Citation: Li et al., IEEE Transactions on Circuits and Systems for Video Technology, 2023.
-    Evidence: the owner's file and README, github.com/lcysyzxdxc/AGIQA-3k-Database.
+    Evidence: the owner's file and README, github.com/lcysyzxdxc/AGIQA-3k-Database (30ded2b), counted with this adapter.
     """
 
     name = "agiqa3k"

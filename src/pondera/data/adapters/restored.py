@@ -19,7 +19,8 @@ class PIPAL(Adapter):
     archives unpack into folders of their own); files are found by name.
     A row: `A0001_00_00.bmp,1520.0648`.
     Citation: Gu et al., ECCV 2020.
-    Evidence: public readers of Train_Label, among them the label script of chaofengc/IQA-PyTorch.
+    Evidence: reader chaofengc/IQA-PyTorch (01ae427) scripts/process_pipal.py. Counted in the list of PreResQ-R1 and in
+    VQAssessment/FAST-VQA-and-FasterVQA (9f264e4) examplar_data_labels/PIPAL/labels.txt.
     """
 
     name = "pipal"
@@ -78,7 +79,8 @@ class SRIQABench(Adapter):
     Files: <root>/MOS/<reference>.txt and the images anywhere below <root>; files are found by name.
     A row: `online50_SeeSRx4.png,81.67`; the reference is online50_Original.png.
     Citation: Chen et al., CVPR 2025 (A-FINE), arXiv:2503.11221.
-    Evidence: the script with which the authors write MOS/, and the published list SRIQA-Bench_test_all.txt.
+    Evidence: the owner's TrainAFINE/datasets/README.md, part 3.3 (1b49be7: folder, 1,100 scores, direction), the script
+    that writes MOS/, and the published list SRIQA-Bench_test_all.txt.
     """
 
     name = "sriqa-bench"

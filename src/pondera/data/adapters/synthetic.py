@@ -125,7 +125,8 @@ class CSIQ(Adapter):
     Columns: image, dst_idx, dst_type, dst_lev, dmos_std, dmos. A row: `1600,1,noise,1,0.061,0.062`, whose file is
     dst_imgs/awgn/1600.AWGN.1.png.
     Citation: Larson, Chandler, Journal of Electronic Imaging 19, 2010.
-    Evidence: several public readers of the owner's workbook; names as in SSL92/hyperIQA csiq_label.txt.
+    Evidence: public readers of the owner's workbook, one of which asserts these columns in row 4 from the fourth column
+    on; names and count as in SSL92/hyperIQA (c42e727) csiq_label.txt.
     """
 
     name = "csiq"

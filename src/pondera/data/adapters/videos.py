@@ -20,7 +20,8 @@ class LSVQ(Adapter):
     Columns used: `name` (`yfcc-batch1/722`), `mos`, `is_test` (only in the first table).
     Counts in print differ (28,056 train; 7,182, 7,186 or 7,400 test; 3,573 or 3,600 of 1080p), so none is asserted.
     Citation: Ying, Mandal, Ghadiyaram, Bovik, CVPR 2021.
-    Evidence: the owner's README and json/LSVQ.json, github.com/baidut/PatchVQ; public readers list all columns.
+    Evidence: the owner's README and json/LSVQ.json, github.com/baidut/PatchVQ (8062f90); public readers list all
+    columns.
     """
 
     name = "lsvq"
@@ -52,7 +53,8 @@ class KoNViD1k(Adapter):
     Files: <root>/KoNViD_1k_mos.csv (or below KoNViD_1k_metadata/) and <root>/KoNViD_1k_videos/<flickr_id>.mp4.
     A row: `10053703034,3.6`.
     Citation: Hosu et al., QoMEX 2017.
-    Evidence: public readers of the owner's table; folder and names as in the list of PreResQ-R1.
+    Evidence: public readers of the owner's table (columns flickr_id and mos); folder and names as in the list of
+    PreResQ-R1. Counted there and in VQAssessment/FAST-VQA-and-FasterVQA (9f264e4) examplar_data_labels/KoNViD.
     """
 
     name = "konvid1k"
@@ -75,9 +77,10 @@ class LiveVQC(Adapter):
     """LIVE-VQC: 585 videos of phones. Higher is better, 0..100.
 
     Files: <root>/data.mat (video_list, mos) and <root>/Video/A001.mp4 ...
-    A row (two vectors): `A001.mp4`, 80.2.
+    A row (two vectors): `A001.mp4`, 80.232.
     Citation: Sinno, Bovik, IEEE Transactions on Image Processing 28, 2019.
-    Evidence: public readers of data.mat; folder and names as in the list of PreResQ-R1.
+    Evidence: the copy of data.mat in winwinwenwen77/ModularBVQA (23391f7, data/LiveVQC_data.mat), counted with this
+    adapter; folder and names as in the list of PreResQ-R1.
     """
 
     name = "live-vqc"
@@ -103,7 +106,8 @@ class YouTubeUGC(Adapter):
     anywhere below <root>: <vid>.mkv or <vid>.mp4 (originals), or <vid>_crf_10_ss_00_t_20.0.mp4 (the H.264 copies).
     Columns used: `vid`, `category`, `MOS full`. The owner withdraws videos now and then, so no count is asserted.
     Citation: Wang, Inguva, Adsumilli, MMSP 2019; Yim et al., 2020 (opinion scores).
-    Evidence: several public readers of the workbook.
+    Evidence: public readers of this sheet and these columns. The list of PreResQ-R1 and that of
+    VQAssessment/FAST-VQA-and-FasterVQA (9f264e4) have 1,147 videos.
     """
 
     name = "youtube-ugc"
@@ -134,10 +138,11 @@ class CVD2014(Adapter):
 
     Realigned scores leave 0..100 (-6.50 to 93.38 in print), so the observed range is the scale.
     Files: <root>/CVD2014_ratings/Realignment_MOS.csv and <root>/Test1/<content>/<file>.avi ...
-    A row (semicolons, decimal commas): `Test01_City_D01;...;City;...;54,23`; columns by name: File_name, Content,
-    Realignment MOS.
+    A row (semicolons, decimal commas): `City;Test01_City_D01;71,17;67,29;;;;`; columns by name: Content, File_name,
+    Original MOS, Realignment MOS.
     Citation: Nuutinen et al., IEEE Transactions on Image Processing 25, 2016.
-    Evidence: readers lidq92/VSFA data/data_info_maker.m and that of ModularBVQA; videos are found by name.
+    Evidence: the copy of the table in winwinwenwen77/ModularBVQA (23391f7), counted with this adapter, and reader
+    lidq92/VSFA data/data_info_maker.m; videos are found by name.
     """
 
     name = "cvd2014"
@@ -165,9 +170,10 @@ class LiveYTGaming(Adapter):
     """LIVE-YT-Gaming: 600 videos of games. Higher is better, 0..100.
 
     Files: <root>/LIVEYTGaming.mat (video_list, MOS) and the videos anywhere below <root>; found by name.
-    A row (two vectors): `Fortnite_001`, 61.7.
+    A row (two vectors): `ARKSuvivalEvolved-001`, 68.71.
     Citation: Yu et al., ACM Transactions on Graphics, 2022.
-    Evidence: not enough. Public readers of one family read this file, but it also holds an index of theirs, so it may
+    Evidence: not enough. Public readers of one family read this file, and in the copy of winwinwenwen77/ModularBVQA
+    (23391f7) the adapter finds 600 labels of 4.5 to 96.0; but that copy also holds a table of random splits, so it may
     not be the owner's.
     """
 
