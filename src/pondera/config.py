@@ -183,6 +183,69 @@ class VllmServerRollout(Strict):
 Rollout = Annotated[TransformersRollout | VllmRollout | VllmServerRollout, Field(discriminator="backend")]
 
 
+class DegradedView(Strict):
+    """Push the answer away from the one a damaged picture would get: Q-Hawkeye's implicit perception loss."""
+
+    kind: Literal["degraded"] = "degraded"
+    weight: float = Field(1e-4, gt=0, description="Of the divergence that is raised.")
+    last_epoch: float | None = Field(5.0, gt=0, description="The weight falls to 0 by then; null keeps it.")
+    visible_mdsi: float = Field(0.2, gt=0, description="Damage below this distance (MDSI) counts as invisible.")
+
+
+class MaskedView(Strict):
+    """Push the answer away from the one that a picture with holes would get: PAPO."""
+
+    kind: Literal["masked"] = "masked"
+    weight: float = Field(0.01, gt=0, description="Of the divergence that is raised.")
+    last_epoch: float | None = Field(None, gt=0, description="The weight falls to 0 by then; null keeps it.")
+    patch_px: int = Field(14, ge=1, description="Side of a patch in pixels of the picture.")
+    probability: float = Field(0.6, gt=0, le=1, description="Of each patch to be black.")
+
+
+class CaptionView(Strict):
+    """Hold the answer near the one that a caption in place of the picture would get: CapPO-style."""
+
+    kind: Literal["caption"] = "caption"
+    weight: float = Field(0.01, ge=0, description="Of the divergence that is lowered; 0 leaves its side array.")
+    source: Literal["auto", "manifest", "model"] = Field(
+        "auto", description="targets.caption of a sample, the model the stage starts from, or the first that there is."
+    )
+    question: str | None = Field(
+        None, description="What that model is asked for a caption; null: the sample's own question, for its thought."
+    )
+
+
+class TextOnlyView(Strict):
+    """Read the score from the thought alone, with its numbers masked and without the picture: Q-Ponder-style."""
+
+    kind: Literal["text_only"] = "text_only"
+
+
+class ThoughtView(Strict):
+    """Read the probability of the true score with the thought and without one: Refine-IQA."""
+
+    kind: Literal["thought"] = "thought"
+
+
+OrderKind = Literal["shuffle", "local_shuffle", "reverse", "jitter", "duplicate", "drop"]
+
+
+class PerturbedFramesView(Strict):
+    """Answer again about a video's frames out of order: VQ-Insight, VQAThinker."""
+
+    kind: Literal["perturbed_frames"] = "perturbed_frames"
+    orders: tuple[OrderKind, ...] | None = Field(
+        None, min_length=1, description="Drawn from for each sample; null: shuffle for VQ-Insight, else all six."
+    )
+    completions: int | None = Field(None, ge=2, description="Further ones a sample; null is half the group.")
+
+
+SecondView = Annotated[
+    DegradedView | MaskedView | CaptionView | TextOnlyView | ThoughtView | PerturbedFramesView,
+    Field(discriminator="kind"),
+]
+
+
 class ReinforceStage(Strict):
     """GRPO with the rewards and advantages of a named system."""
 
@@ -208,6 +271,12 @@ class ReinforceStage(Strict):
     clip_low: float = Field(0.2, gt=0, lt=1)
     clip_high: float = Field(0.2, gt=0)
     normalise: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    second_views: tuple[SecondView, ...] = Field((), description="Further looks at each sample, for rewards or losses.")
+    automatic_views: bool = Field(True, description="Add those that the system reads, with their default settings.")
+    opposed_views: bool = Field(
+        False,
+        description="Allow a caption, which lowers a divergence, beside a degraded or masked view, which raises it.",
+    )
     freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
     views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
     validate_every: int = Field(20, ge=1, description="Steps between held-out SRCC and PLCC.")

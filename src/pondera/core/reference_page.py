@@ -126,6 +126,8 @@ def _system_section(name: str, systems: list[System]) -> str:
         lines += [f"    - advantage: `{_call(step)}`" for step in system.advantage.steps]
         if system.needs_side:
             lines.append(f"    - needs side arrays: {', '.join(system.needs_side)}")
+        if system.second_views:
+            lines.append(f"    - loss of second views: {', '.join(system.second_views)}")
     return "\n".join([*lines, ""])
 
 

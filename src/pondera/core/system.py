@@ -143,6 +143,7 @@ class System:
         divisor: see above, > 0.
         as_released: the released code to the letter.
         stage: stage of a system with stages, else "".
+        second_views: kinds of second views whose loss belongs to the system, beside those that its side arrays need.
         source: paper and code.
         notes: what is stated, inferred, unknown, and ours.
 
@@ -161,6 +162,7 @@ class System:
     divisor: float = 1.0
     as_released: bool = False
     stage: str = ""
+    second_views: tuple[str, ...] = ()
     source: str = ""
     notes: str = ""
 

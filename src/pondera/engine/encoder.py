@@ -77,12 +77,17 @@ class PromptEncoder:
             samples: N of them; ids are unique in a run.
             texts: N questions.
             seeds: one a sample; chooses the variant of its views.
-            change: makes a second view of what is shown, with the sample's seed. Its pictures are always encoded anew.
+            change: makes a second view of what is shown, with the sample's seed. Its pictures are always encoded anew,
+                cut in the places of the first view.
         """
         asked = list(zip(samples, texts, seeds, strict=True))
         if change is not None or not self.keeps_features:
             return [
-                self.family.encode(self._shown(sample, seed, change).parts, text, jitter_seed=seed)
+                self.family.encode(
+                    self._shown(sample, seed, change).parts,
+                    text,
+                    jitter_seed=seed % self.views if self.keeps_features else seed,
+                )
                 for sample, text, seed in asked
             ]
         keys = [(sample.id, seed % self.views) for sample, _, seed in asked]

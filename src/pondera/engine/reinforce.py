@@ -28,6 +28,8 @@ from pondera.engine.objective import aggregate, completion_weights
 from pondera.engine.policy_loss import kl_weights, policy_token_loss
 from pondera.engine.questions import questions
 from pondera.engine.rollouts import Rollouts, gather_records, group_records, write_rollouts
+from pondera.engine.second_views.plan import Plan, make_views, plan_views
+from pondera.engine.second_views.tools import Tools
 from pondera.engine.training import (
     SampleList,
     Validation,
@@ -49,10 +51,10 @@ class ReinforceTrainer(StageTrainer):
         card: names the prompt and the answer format.
         stage: settings.
         system: rewards and advantages.
-        second_views: further looks at the samples, for rewards and losses.
+        plan: further looks at the samples, for rewards and losses.
         folder: roll-out samples go to `rollouts.jsonl` here.
         seed: of roll-outs and augmentation.
-        **kwargs: for the library's trainer.
+        **kwargs: for the library's trainer; `train_dataset` is a `SampleList`.
     """
 
     def __init__(
@@ -62,20 +64,21 @@ class ReinforceTrainer(StageTrainer):
         stage: ReinforceStage,
         system: System,
         *,
-        second_views: Sequence[AuxiliaryView] = (),
+        plan: Plan | None = None,
         folder: Path,
         seed: int,
         **kwargs: Any,
     ) -> None:
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
         self.family, self.card, self.stage, self.system = family, card, stage, system
-        self.second_views = second_views
         self.folder, self.seed = folder, seed
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
         self.backend = open_backend(stage.rollout, family)
         self._step_logs: dict[str, float] = {}
-        needs_reference = max(stage.kl_weight, stage.thought_kl_weight or 0) > 0
+        plan, train = plan or Plan(), kwargs["train_dataset"].items
+        needs_reference = max(stage.kl_weight, stage.thought_kl_weight or 0) > 0 or plan.needs_reference
         self.reference = _frozen_copy(family.model) if needs_reference else None
+        self.second_views: Sequence[AuxiliaryView] = make_views(plan, self._tools(train), train)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Roll out, grade, and leave the gradient of the objective in the parameters."""
@@ -100,7 +103,8 @@ class ReinforceTrainer(StageTrainer):
 
     def _roll_out(self, samples: Sequence[Sample], step: int) -> Rollouts:
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
-        encoded = self.encode(samples, questions(self.card, samples, seeds, self.stage.wordings), seeds)
+        texts = questions(self.card, samples, seeds, self.stage.wordings)
+        encoded = self.encode(samples, texts, seeds)
         self.backend.refresh(step)
         groups = self.backend.generate(
             encoded,
@@ -109,7 +113,25 @@ class ReinforceTrainer(StageTrainer):
             temperature=self.stage.temperature,
             seeds=seeds,
         )
-        return Rollouts(step, samples, encoded, groups)
+        return Rollouts(step, samples, texts, seeds, encoded, groups)
+
+    def _tools(self, train: Sequence[Sample]) -> Tools:
+        """What second views work with."""
+        samples_a_step = self.stage.samples_per_step * self.args.world_size
+        return Tools(
+            family=self.family,
+            reference=lambda: Family(self.reference, self.family.processor),
+            encode=self.encode,
+            backend=self.backend,
+            card=self.card,
+            system=self.system,
+            stage=self.stage.name,
+            temperature=self.stage.temperature,
+            group_size=self.stage.group_size,
+            epoch=lambda step: step * samples_a_step / len(train),
+            folder=self.folder,
+            seed=self.seed,
+        )
 
     def _side_arrays(self, rollouts: Rollouts) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
@@ -135,7 +157,7 @@ class ReinforceTrainer(StageTrainer):
         weight_N = completion_weights(length_N, how=stage.normalise, max_tokens=self.card.max_new_tokens)
         logp_M, entropy_M = packed_logps(model, packed, with_entropy=True)
         reference_logp_M = kl_weight_M = None
-        if self.reference is not None:
+        if max(stage.kl_weight, stage.thought_kl_weight or 0) > 0:
             with torch.no_grad():
                 reference_logp_M, _ = packed_logps(self.reference, packed)
             kl_weight_M = kl_weights(self.family, stage, completions_N).to(device)
@@ -179,8 +201,8 @@ def run_reinforce(
         TrainingError: a sample has no label, or the system needs what this engine cannot supply.
     """
     system = get_system(stage.system, stage=stage.system_stage)
-    second_views: list[AuxiliaryView] = []
-    check_system(system, stage, card, train, side=[name for view in second_views for name in view.side])
+    plan = plan_views(stage, system, card, train)
+    check_system(system, stage, card, train, side=plan.side)
     arguments = training_arguments(
         stage, folder, seed=seed, batch_size=stage.samples_per_step, max_steps=stage.steps, dataloader_drop_last=True
     )
@@ -189,7 +211,7 @@ def run_reinforce(
         card,
         stage,
         system,
-        second_views=second_views,
+        plan=plan,
         folder=folder,
         seed=seed,
         args=arguments,

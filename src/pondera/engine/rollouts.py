@@ -26,12 +26,16 @@ class Rollouts:
     Args:
         step: global step in which they were sampled.
         samples: G samples.
+        questions: the words that ask about each.
+        seeds: one a sample: of its roll-outs and of the variation of what is shown.
         prompts: the encoded question about each; shared by roll-out, update and second views.
         groups: G groups of K completions.
     """
 
     step: int
     samples: Sequence[Sample]
+    questions: Sequence[str]
+    seeds: Sequence[int]
     prompts: Sequence[EncodedPrompt]
     groups: Sequence[Sequence[Completion]]
 

@@ -96,11 +96,12 @@ def q_hawkeye(released: bool, stage: str) -> System:
         advantage=AdvantagePlan((GroupZScore(), weight)),
         floor=-2.0,
         as_released=released,
+        second_views=("degraded",),
         source="Q-Hawkeye arXiv:2601.22920; github.com/AMAP-ML/Q-Hawkeye @905262f",
         notes="[stated: code] tau 0.3, both clamped to 1..5, format 0.8, repetition of words and characters in the "
         "answer down to -2, weight exp(-0.2 u) with u = variance / 4. [inferred] with these constants the "
         "weight hardly acts, and an answer without its tag pays -2, which is our floor. [ours] corrected: u = "
-        "v / (v + 0.05 on 1..5). The implicit perception loss belongs to the objective, not here.",
+        "v / (v + 0.05 on 1..5). The implicit perception loss belongs to the objective: second view `degraded`.",
     )
 
 

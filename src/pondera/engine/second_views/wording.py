@@ -13,13 +13,15 @@ _ANSWER = "<answer>"
 _MASK = "#"
 
 
-def masked_thought(text: str) -> str | None:
-    """A completion up to its answer, with every number written as #; None where there is no answer or no thought.
+def masked_numbers(text: str) -> str:
+    """Every number written as #. Numbers in words stay: "one" is more often a pronoun than a score."""
+    return _NUMBER.sub(_MASK, text)
 
-    Numbers in words stay: "one" is more often a pronoun than a score.
-    """
+
+def masked_thought(text: str) -> str | None:
+    """A completion up to its answer, numbers masked; None where there is no answer or no thought."""
     before, mark, _ = text.partition(_ANSWER)
-    return _NUMBER.sub(_MASK, before) if mark and before.strip() else None
+    return masked_numbers(before) if mark and before.strip() else None
 
 
 def answer_number(text: str) -> int | None:
