@@ -225,7 +225,7 @@ def test_without_vllm_the_install_line_is_said(monkeypatch, family):
 
 @pytest.mark.parametrize("version", ["0.28.0", "0.34.0", "0.11.2"])
 def test_another_version_is_refused_with_the_range(monkeypatch, version):
-    with installed(monkeypatch, version=version), pytest.raises(TrainingError, match=f"{version}.*{SUPPORTED}"):
+    with installed(monkeypatch, version=version), pytest.raises(MissingExtra, match=f"{version}.*{SUPPORTED}"):
         load_vllm()
 
 

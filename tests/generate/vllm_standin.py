@@ -222,13 +222,15 @@ class WeightTransferTrainerFactory:
 
 
 @contextmanager
-def installed(monkeypatch: Any, *faults: str, version: str = VERSION) -> Iterator[type[LLM]]:
-    """The module `vllm`, importable."""
+def installed(
+    monkeypatch: Any, *faults: str, version: str = VERSION, llm: type = LLM, params: type = SamplingParams
+) -> Iterator[Any]:
+    """The module `vllm`, importable; gives its class LLM."""
     package = types.ModuleType("vllm")
-    engine = type("LLM", (LLM,), {"faults": frozenset(faults), "made": []})
+    engine = type("LLM", (llm,), {"faults": frozenset(faults), "made": []})
     transfer = types.ModuleType("vllm.distributed.weight_transfer")
     nccl = types.ModuleType("vllm.distributed.weight_transfer.nccl_engine")
-    vars(package).update(__version__=version, LLM=engine, SamplingParams=SamplingParams)
+    vars(package).update(__version__=version, LLM=engine, SamplingParams=params)
     names = (WeightSource, ParamMeta, HTTPVLLMWeightSyncClient, WeightTransferTrainerFactory)
     vars(transfer).update({thing.__name__: thing for thing in names})
     vars(nccl).update(NCCLTrainerInitInfo=NCCLTrainerInitInfo)

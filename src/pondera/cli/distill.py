@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-import shlex
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pondera.cli.distill_teachers import TeacherKind, build_teacher
 from pondera.cli.options import Plain, PlainOption, aligned, facts, progress
 
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
     from pondera.core.records import LabelScale, Sample
-    from pondera.teach import Distillation, OpenAITeacher, Teacher
+    from pondera.teach import Distillation
     from pondera.teach.filters import Filter
-
-Service: TypeAlias = tuple[str | None, str | None, dict[str, Any], dict[str, Any]]
-"""Address and model of a service, and what was chosen for its client and for asking it."""
-
-
-class TeacherKind(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
-    """Who is asked."""
-
-    measuring = "measuring"
-    openai = "openai"
-    command = "command"
 
 
 def distill(
@@ -40,7 +28,9 @@ def distill(
     ] = False,
     teacher: Annotated[
         TeacherKind,
-        typer.Option(help="measuring: offline, from pixel statistics; openai: a service; command: any program."),
+        typer.Option(
+            help="measuring: offline, from pixels; openai: a service; vllm: GPUs of this machine; command: a program."
+        ),
     ] = TeacherKind.measuring,
     command: Annotated[
         str | None,
@@ -51,11 +41,14 @@ def distill(
     ] = None,
     base_url: Annotated[
         str | None,
+        typer.Option(help="Address of the service, such as http://127.0.0.1:8000/v1; teacher openai only."),
+    ] = None,
+    model: Annotated[
+        str | None,
         typer.Option(
-            help="Address of the service, such as http://127.0.0.1:8000/v1; from here to --max-cost: openai only."
+            "--model", "--teacher-model", help="Its name on the service; for vllm a folder or the id of a stock model."
         ),
     ] = None,
-    teacher_model: Annotated[str | None, typer.Option(help="The model's name on the service.")] = None,
     teacher_version: Annotated[
         str | None,
         typer.Option(help="Marks another model under the same name: what an earlier one said does not count."),
@@ -88,6 +81,11 @@ def distill(
     max_cost: Annotated[
         float | None, typer.Option(help="Begin no request when this run has spent it.", show_default="no limit")
     ] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Spread a vllm model over so many.", show_default="1")] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(min=1, help="Longest prompt with completion of a vllm model, tokens.", show_default="its limit"),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only samples of this split.", show_default="all")] = None,
     num: Annotated[int, typer.Option(min=1, help="Completions per sample; the best verified one is kept.")] = 1,
     tolerance: Annotated[
@@ -117,24 +115,29 @@ def distill(
     from pondera.teach import distill as run
 
     chosen = _samples(manifest, split)
-    client = {
-        "concurrency": concurrency,
-        "api_key_env": api_key_env,
-        "timeout_s": timeout,
-        "total_timeout_s": total_timeout,
-        "max_rate": max_rate,
-        "prices": prices,
-        "max_cost": max_cost,
-        "accepted_models": also_model or None,
-    }
-    asking = {
-        "temperatures": temperature or None,
-        "max_tokens": max_tokens,
-        "max_pixels": max_pixels,
-        "version": teacher_version,
-    }
-    service = (base_url, teacher_model, _given(client), _given(asking))
-    who, answer_format = _teacher(teacher, command, prompt, service)
+    who, answer_format = build_teacher(
+        teacher,
+        {
+            "command": command,
+            "prompt": prompt,
+            "base_url": base_url,
+            "model": model,
+            "teacher_version": teacher_version,
+            "also_model": also_model,
+            "api_key_env": api_key_env,
+            "concurrency": concurrency,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "max_pixels": max_pixels,
+            "timeout": timeout,
+            "total_timeout": total_timeout,
+            "max_rate": max_rate,
+            "prices": prices,
+            "max_cost": max_cost,
+            "gpus": gpus,
+            "max_length": max_length,
+        },
+    )
     done = run(
         chosen,
         who,
@@ -161,46 +164,6 @@ def _samples(manifest: Path, split: str | None) -> list[Sample]:
         where = f"has split {split!r}" if split else "is there"
         raise typer.BadParameter(f"no sample {where} in {manifest}", param_hint="--split" if split else "MANIFEST")
     return chosen
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _teacher(
-    kind: TeacherKind, command: str | None, prompt: str | None, service: Service
-) -> tuple[Teacher, AnswerFormat]:
-    from pondera.core.answers import AnswerFormat
-    from pondera.teach import CommandTeacher, MeasuringTeacher
-
-    base_url, model, client, asking = service
-    if kind is not TeacherKind.openai and (base_url or model or client or asking):
-        given = ["base_url"] * bool(base_url) + ["teacher_model"] * bool(model) + [*client, *asking]
-        raise typer.BadParameter("go with --teacher openai only", param_hint=", ".join(given))
-    if kind is not TeacherKind.command and command is not None:
-        raise typer.BadParameter("goes with --teacher command only", param_hint="--command")
-    if kind is TeacherKind.measuring:
-        if prompt is not None:
-            raise typer.BadParameter("goes with --teacher command or openai only", param_hint="--prompt")
-        return MeasuringTeacher(), AnswerFormat()
-    if kind is TeacherKind.openai:
-        asked = _service(prompt or "quality.expert", service)
-        return asked, asked.prompt.answer
-    words = shlex.split(command or "")
-    if not words:
-        raise typer.BadParameter("teacher command needs the program to run", param_hint="--command")
-    program = CommandTeacher(words, prompt=prompt or "quality.expert")
-    return program, program.prompt.answer
-
-
-def _service(prompt: str, service: Service) -> OpenAITeacher:
-    from pondera.generate.chat import ChatClient
-    from pondera.teach import OpenAITeacher
-
-    base_url, model, client, asking = service
-    if base_url is None or model is None:
-        raise typer.BadParameter("teacher openai needs both", param_hint="--base-url, --teacher-model")
-    return OpenAITeacher(ChatClient(base_url, model, **client), prompt=prompt, **asking)
 
 
 def _show_status(out: Path, form: Plain) -> None:

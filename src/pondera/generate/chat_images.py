@@ -31,12 +31,23 @@ def data_url(path: str | Path, max_pixels: int) -> str:
     width, height = image_size(path)
     if width * height <= max_pixels and (mime := _plain_mime(Path(path))) is not None:
         return _encoded(mime, Path(path).read_bytes())
-    image = Image.fromarray(load_image(path))
-    if width * height > max_pixels:
-        image = image.resize(fitting_size(width, height, max_pixels), Image.Resampling.LANCZOS)
     content = io.BytesIO()
-    image.save(content, "PNG", compress_level=1)  # higher levels cost seconds for a few percent
+    fitted_image(path, max_pixels).save(
+        content, "PNG", compress_level=1
+    )  # higher levels cost seconds for a few percent
     return _encoded("image/png", content.getvalue())
+
+
+def fitted_image(path: str | Path, max_pixels: int) -> Image.Image:
+    """An image as Pondera judges it, 8-bit sRGB, scaled down to at most `max_pixels` where it has more.
+
+    Raises:
+        MediaError: the file cannot be read as an image.
+    """
+    image = Image.fromarray(load_image(path))
+    if image.width * image.height <= max_pixels:
+        return image
+    return image.resize(fitting_size(image.width, image.height, max_pixels), Image.Resampling.LANCZOS)
 
 
 def fitting_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:

@@ -46,22 +46,17 @@ def load_vllm() -> Any:
     """The module `vllm`, if its version is one that this file was written for.
 
     Raises:
-        MissingExtra: vLLM is not installed.
-        TrainingError: it is older or newer than the supported range.
+        MissingExtra: vLLM is not installed, or older or newer than the supported range.
     """
+    from packaging.specifiers import SpecifierSet
+
     try:
         import vllm
     except ImportError:
         raise MissingExtra("generating with vLLM needs vllm, Linux and a GPU", "vllm") from None
-    _check_version(str(vllm.__version__), "this environment")
+    if not SpecifierSet(SUPPORTED).contains(str(vllm.__version__), prereleases=True):
+        raise MissingExtra(f"vLLM {vllm.__version__} is not supported, only {SUPPORTED}", "vllm")
     return vllm
-
-
-def _check_version(version: str, where: str) -> None:
-    from packaging.specifiers import SpecifierSet
-
-    if not SpecifierSet(SUPPORTED).contains(version, prereleases=True):
-        raise TrainingError(f'vLLM {version} in {where} is not supported; install one: pip install "vllm{SUPPORTED}"')
 
 
 @dataclass(frozen=True)
@@ -331,7 +326,6 @@ class ServerEngine:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # images do not belong on a proxy
         own = str(load_vllm().__version__)
         theirs = str(self._ask("/version")["version"])
-        _check_version(theirs, self.url)
         if own != theirs:
             raise TrainingError(
                 f"vLLM is {own} here and {theirs} at {self.url}; weights pass between equal versions only"

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from pondera.errors import ModelError
 
@@ -42,7 +41,8 @@ def whole_weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
         if adapted is not None:
             for adapter in adapted.active_adapters:
                 whole = whole + adapted.get_delta_weight(adapter).to(whole.dtype)
-        yield name, whole.full_tensor() if isinstance(whole, DTensor) else whole
+        # A DTensor knows its shard only.
+        yield name, whole.full_tensor() if hasattr(whole, "full_tensor") else whole
 
 
 def _weights(model: Any) -> Iterator[tuple[str, nn.Parameter, Any]]:

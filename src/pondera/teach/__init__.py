@@ -5,6 +5,7 @@ from pondera.teach.command import CommandTeacher
 from pondera.teach.distill import Distillation, distill, status
 from pondera.teach.measuring import MeasuringTeacher
 from pondera.teach.openai import OpenAITeacher
+from pondera.teach.vllm import VllmTeacher
 
 __all__ = [
     "CommandTeacher",
@@ -14,6 +15,7 @@ __all__ = [
     "Teacher",
     "TeacherResponse",
     "Unanswered",
+    "VllmTeacher",
     "distill",
     "status",
 ]

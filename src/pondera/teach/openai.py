@@ -9,14 +9,12 @@ from typing import Any
 
 from pondera import prompts
 from pondera.core.records import Sample
-from pondera.errors import ConfigError, TeacherError
+from pondera.errors import ConfigError
 from pondera.generate.backend import sample_seed
 from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, RequestFailed
 from pondera.generate.chat_images import data_url
 from pondera.teach.base import TeacherResponse, Unanswered
-from pondera.teach.question import question, tells_label
-
-_ROLES = {"image": ("test", "other"), "video": ("frame",)}  # a reference would give the answer away
+from pondera.teach.question import question, shown_paths, tells_label
 
 
 class OpenAITeacher:
@@ -105,13 +103,9 @@ class OpenAITeacher:
                 )
 
     def _images(self, sample: Sample) -> list[dict[str, Any]]:
-        paths = [media.path for media in sample.media if media.role in _ROLES[sample.kind]]
-        if not paths:
-            raise TeacherError(
-                f"sample {sample.id!r} is a {sample.kind} without media of role {' or '.join(_ROLES[sample.kind])}; "
-                "a service is sent images: add them to its line"
-            )
-        return [{"type": "image_url", "image_url": {"url": data_url(path, self.max_pixels)}} for path in paths]
+        return [
+            {"type": "image_url", "image_url": {"url": data_url(path, self.max_pixels)}} for path in shown_paths(sample)
+        ]
 
     def _completion(self, reply: ChatReply) -> str:
         """The text; some services take the thought out of it, and it is put back where the prompt asks for one."""

@@ -1,4 +1,4 @@
-"""What a teacher is asked about a sample: a prompt with its fields filled in."""
+"""What a teacher is shown of a sample, and asked: a prompt with its fields filled in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ from pondera.core.answers import Numbers
 from pondera.core.records import LabelScale, Sample
 from pondera.errors import ConfigError, TeacherError
 from pondera.prompts import Prompt
+
+_ROLES = {"image": ("test", "other"), "video": ("frame",)}  # a reference would give the answer away
+
+
+def shown_paths(sample: Sample) -> list[str]:
+    """The images that a teacher is shown of a sample.
+
+    Raises:
+        TeacherError: there are none.
+    """
+    paths = [media.path for media in sample.media if media.role in _ROLES[sample.kind]]
+    if not paths:
+        raise TeacherError(
+            f"sample {sample.id!r} is a {sample.kind} without media of role {' or '.join(_ROLES[sample.kind])}; "
+            "a service is sent images: add them to its line"
+        )
+    return paths
 
 
 def tells_label(prompt: Prompt) -> bool:
