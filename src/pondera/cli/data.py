@@ -29,6 +29,15 @@ class LabelRange(str, Enum):  # noqa: UP042 - typer shows the values of a str En
     observed = "observed"
 
 
+class DerivedTask(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
+    """What can be derived from known distortions."""
+
+    degradation = "degradation"
+    compare = "compare"
+    grounding = "grounding"
+    levels = "levels"
+
+
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one sample a line.")]
 
 
@@ -207,6 +216,25 @@ def split(
         raise typer.BadParameter(str(error), param_hint="--splits") from None
     write_manifest(out, samples)
     counts = Counter(sample.split for sample in samples)
+    typer.echo(f"{out}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+
+
+@app.command(
+    epilog="\b\nExample:\n  pondera data tasks data/manifest.jsonl --task degradation --out data/degradation.jsonl"
+)
+def tasks(
+    manifest: ManifestArgument,
+    task: Annotated[DerivedTask, typer.Option(help="What will be asked; levels: a score, ranked by level.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write; the files stay where they are.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the pairs that are compared.")] = 0,
+) -> None:
+    """Derive samples of another task from a manifest whose distortions are known, such as that of synthesize."""
+    from pondera.data.manifest import read_manifest, write_manifest
+    from pondera.data.tasks import derive
+
+    samples = derive(read_manifest(manifest), task.value, seed=seed)
+    write_manifest(out, samples)
+    counts = Counter(sample.split or "samples" for sample in samples)
     typer.echo(f"{out}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
 
 
