@@ -18,8 +18,8 @@ from pondera.errors import MediaError, TeacherError
 from pondera.teach import MeasuringTeacher, wording
 from pondera.teach.base import digest_sample
 from pondera.teach.defects import ASPECT_OF, DISTORTIONS_OF, aspect_severities, grade, score, severities
+from pondera.teach.forms import Evidence, completion
 from pondera.teach.measures import measure
-from pondera.teach.measuring import completion
 from pondera.teach.statistics import LADDERS, PRISTINE
 
 CLEAN = dict.fromkeys(ASPECT_OF, 0.0)
@@ -119,7 +119,7 @@ def test_wording_varies_with_the_key_and_only_with_the_key():
 
 def test_completion_has_exactly_the_agreed_form():
     """Golden for the words of version 1: raise `wording.VERSION` when they change."""
-    text = completion(CLEAN | {"blur": 4.0}, "0/photo/0")
+    text = completion([Evidence(CLEAN | {"blur": 4.0}, {}, {})], AnswerFormat(), "0/photo/0")
     assert text == GOLDEN
     answer = AnswerFormat().parse(text)
     assert answer.is_valid

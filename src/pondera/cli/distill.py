@@ -37,7 +37,11 @@ def distill(
         typer.Option(help="The program, teacher command only: a JSON request per line in, a JSON answer per line out."),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="What is asked; not for measuring.", show_default="quality.expert")
+        str | None,
+        typer.Option(
+            help="What is asked; measuring takes only the form of the answer from it.",
+            show_default="quality.expert; measuring: one number",
+        ),
     ] = None,
     base_url: Annotated[
         str | None,

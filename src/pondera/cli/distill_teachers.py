@@ -26,7 +26,7 @@ class TeacherKind(str, Enum):  # noqa: UP042 - typer shows the values of a str E
 _CLIENT = ("concurrency", "api_key_env", "timeout", "total_timeout", "max_rate", "prices", "max_cost", "also_model")
 _ASKING = ("temperature", "max_tokens", "max_pixels", "teacher_version")
 _OPTIONS: Mapping[TeacherKind, frozenset[str]] = {
-    TeacherKind.measuring: frozenset(),
+    TeacherKind.measuring: frozenset({"prompt"}),
     TeacherKind.openai: frozenset({"prompt", "base_url", "model", *_CLIENT, *_ASKING}),
     TeacherKind.vllm: frozenset({"prompt", "model", "gpus", "max_length", *_ASKING}),
     TeacherKind.command: frozenset({"prompt", "command"}),
@@ -51,13 +51,15 @@ def build_teacher(kind: TeacherKind, options: Mapping[str, Any]) -> tuple[Teache
     Raises:
         BadParameter: an option is missing, or goes with another teacher.
     """
+    from pondera import prompts
     from pondera.core.answers import AnswerFormat
     from pondera.teach import MeasuringTeacher
 
     given = {name: value for name, value in options.items() if value is not None and value != []}
     _refuse_foreign(kind, given)
     if kind is TeacherKind.measuring:
-        return MeasuringTeacher(), AnswerFormat()
+        form = prompts.get(given["prompt"]).answer if "prompt" in given else AnswerFormat()
+        return MeasuringTeacher(form=form), form
     build = {TeacherKind.openai: _openai, TeacherKind.vllm: _vllm, TeacherKind.command: _command}[kind]
     teacher = build(given)
     return teacher, teacher.prompt.answer

@@ -13,20 +13,25 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
+from pondera.core.answers import AnswerFormat
 from pondera.core.aspects import read_grades
 from pondera.core.records import FIVE_POINT, Assessment, Sample
 from pondera.data.images import load_image
 from pondera.errors import PonderaError, TeacherError
-from pondera.teach import defects, statistics, wording
+from pondera.teach import defects, forms, statistics, wording
 from pondera.teach.base import TeacherResponse
-from pondera.teach.measures import measure
 
 VERSION = 1  # raised when measures or rules change; constants and words count by themselves
 
 _PARALLEL_FROM = 192  # images; below it, starting processes costs more than it saves
 _CHUNK = 16  # images a process takes at once
+
+_Measured: TypeAlias = tuple[forms.Evidence | PonderaError, float]
 
 
 class MeasuringTeacher:
@@ -34,6 +39,7 @@ class MeasuringTeacher:
 
     Args:
         num_workers: processes for long lists; by default one per core, four at most.
+        form: of the answers (`pondera.teach.forms`); one number from 1 to 5 by default.
 
     Raises:
         ValueError: num_workers is below 1.
@@ -41,9 +47,10 @@ class MeasuringTeacher:
 
     name = "measuring"
 
-    def __init__(self, num_workers: int | None = None) -> None:
+    def __init__(self, num_workers: int | None = None, *, form: AnswerFormat | None = None) -> None:
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers must be >= 1, got {num_workers}")
+        self.form = form or AnswerFormat()
         self.num_workers = num_workers if num_workers is not None else min(os.cpu_count() or 1, 4)
 
     @property
@@ -51,13 +58,15 @@ class MeasuringTeacher:
         """Name, version, and a hash of constants and words; the number of workers changes nothing."""
         content = [VERSION, statistics.PRISTINE, statistics.LADDERS, wording.VERSION, wording.CLEAN]
         content += [wording.OPENINGS, wording.STRENGTH, wording.STYLES, wording.ORDERS, wording.NOTHING]
+        if self.form != AnswerFormat():  # what is recorded for the plain form stays good
+            content += [forms.DEFECTS_OF, forms.CLASS_OF, repr(self.form)]
         return f"measuring-{VERSION}-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
         """Completions of every sample; the words differ between them, the facts and the score do not.
 
         Raises:
-            TeacherError: a sample is no image, or num is below 1.
+            TeacherError: a sample is no image, num is below 1, or the form is none that it can answer in.
             MediaError: a file cannot be read.
         """
         if num < 1:
@@ -66,12 +75,12 @@ class MeasuringTeacher:
             if sample.kind != "image":
                 raise TeacherError(f"sample {sample.id!r} is a {sample.kind}; the measuring teacher knows images only")
         teacher = self.fingerprint
-        measured = self._measured([sample.path() for sample in samples])
-        for sample, (severity_of, seconds) in zip(samples, measured, strict=True):
-            if isinstance(severity_of, PonderaError):
-                raise severity_of
+        shown = [_shown(sample) for sample in samples]
+        measured = self._measured([path for paths in shown for path in paths])
+        for sample, paths in zip(samples, shown, strict=True):
+            seen, seconds = self._seen(measured, len(paths))
             for k in range(first, first + num):
-                text = completion(severity_of, f"{seed}/{sample.id}/{k}")
+                text = forms.completion(seen, self.form, f"{seed}/{sample.id}/{k}")
                 yield TeacherResponse(sample.id, k, text, teacher, seed, {"seconds": round(seconds / num, 6)})
 
     def assess(self, paths: Sequence[str | Path]) -> list[Assessment]:
@@ -86,17 +95,32 @@ class MeasuringTeacher:
         measured = self._measured([str(path) for path in paths])
         return [self._assessment(str(path), *result) for path, result in zip(paths, measured, strict=True)]
 
-    def _assessment(self, path: str, severity_of: dict[str, float] | PonderaError, seconds: float) -> Assessment:
-        if isinstance(severity_of, PonderaError):
+    def _seen(self, measured: Iterator[_Measured], num: int) -> tuple[list[forms.Evidence], float]:
+        """The evidence of the next images, and the seconds it took.
+
+        Raises:
+            PonderaError: one of them could not be read.
+        """
+        seen, total = [], 0.0
+        for found, seconds in islice(measured, num):
+            if isinstance(found, PonderaError):
+                raise found
+            seen.append(found)
+            total += seconds
+        return seen, total
+
+    def _assessment(self, path: str, seen: forms.Evidence | PonderaError, seconds: float) -> Assessment:
+        if isinstance(seen, PonderaError):
             return Assessment(
                 path,
                 float("nan"),
                 FIVE_POINT,
                 "reason",
                 valid=False,
-                error=str(severity_of),
+                error=str(seen),
                 fingerprint=self.fingerprint,
             )
+        severity_of = seen.whole
         text = wording.thought(severity_of, Path(path).name)
         return Assessment(
             path=path,
@@ -105,32 +129,39 @@ class MeasuringTeacher:
             mode="reason",
             reasoning=text,
             aspects=read_grades(text),
-            completion=completion(severity_of, Path(path).name),
+            completion=forms.completion([seen], AnswerFormat(), Path(path).name),
             seconds=seconds,
             fingerprint=self.fingerprint,
         )
 
-    def _measured(self, paths: Sequence[str]) -> Iterator[tuple[dict[str, float] | PonderaError, float]]:
-        """Severities (or why there are none) and seconds, in order."""
+    def _measured(self, paths: Sequence[str]) -> Iterator[_Measured]:
+        """Evidence (or why there is none) and seconds, in order."""
+        measure_file = partial(_measure_file, form=self.form)
         workers = min(self.num_workers, -(-len(paths) // _CHUNK))
         if workers <= 1 or len(paths) < _PARALLEL_FROM:
-            yield from map(_measure_file, paths)
+            yield from map(measure_file, paths)
             return
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads of whoever calls us
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield from pool.map(_measure_file, paths, chunksize=_CHUNK)
+            yield from pool.map(measure_file, paths, chunksize=_CHUNK)
 
 
-def completion(severity_of: dict[str, float], key: str) -> str:
-    """Thought and answer of an image with these severities; the key decides the wording."""
-    value = defects.score(defects.aspect_severities(severity_of))
-    return f"<think>{wording.thought(severity_of, key)}</think><answer>{value:.2f}</answer>"
+def _shown(sample: Sample) -> list[str]:
+    """The image, or the two that are compared.
+
+    Raises:
+        TeacherError: one of them is missing.
+    """
+    try:
+        return [sample.path()] + ([sample.path("other")] if sample.task == "compare" else [])
+    except ValueError as error:
+        raise TeacherError(str(error)) from None
 
 
-def _measure_file(path: str) -> tuple[dict[str, float] | PonderaError, float]:
+def _measure_file(path: str, form: AnswerFormat) -> _Measured:
     start = time.perf_counter()
     try:
-        found: dict[str, float] | PonderaError = defects.severities(measure(load_image(path)))
+        found: forms.Evidence | PonderaError = forms.look(load_image(path), form)
     except PonderaError as error:  # travels back as data, so that one bad file costs one sample
         found = error
     return found, time.perf_counter() - start
