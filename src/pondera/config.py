@@ -92,7 +92,9 @@ class PretrainStage(Strict):
     kind: Literal["pretrain"] = "pretrain"
     name: str = "pretrain"
     optimiser: OptimiserSection
-    pristine: str = Field(description="JSONL manifest of undistorted pictures; paths are as in `data.manifest`.")
+    pristine: str | None = Field(
+        None, description="JSONL manifest of undistorted pictures; null is the bundled photographs of split train."
+    )
     steps: int = Field(ge=1)
     batch_size: int = Field(16, ge=1, description="Crops per process and step.")
     versions: int = Field(8, ge=2, description="Versions of each crop, the first of them undamaged.")
@@ -120,6 +122,33 @@ class SoftLabelsSection(Strict):
     as_released: bool = Field(False, description="The released builder's labels, whose sum and mean may be off.")
 
 
+class ManifestRationales(Strict):
+    """Rationales that the manifest holds, as `pondera distill` writes them."""
+
+    source: Literal["manifest"] = "manifest"
+
+
+class MeasuredRationales(Strict):
+    """Rationales of the measuring teacher, in the form that the prompt of each task asks for; images only."""
+
+    source: Literal["measuring"] = "measuring"
+    answers: Literal["teacher", "labels"] = Field("teacher", description="Whose answer stands behind the thought.")
+
+
+class RejectionSampledRationales(Strict):
+    """The best roll-outs of the policy itself, of those that agree with the labels."""
+
+    source: Literal["rejection_sampled"] = "rejection_sampled"
+    num: int = Field(8, ge=1, description="Roll-outs per sample.")
+    temperature: float = Field(1.0, gt=0)
+    tolerance: float = Field(0.3, gt=0, description="Largest error of a number, in units of the answer's scale.")
+
+
+Rationales = Annotated[
+    ManifestRationales | MeasuredRationales | RejectionSampledRationales, Field(discriminator="source")
+]
+
+
 class ColdStartStage(Strict):
     """Cross-entropy on rationales, thought and answer."""
 
@@ -128,6 +157,7 @@ class ColdStartStage(Strict):
     data: DataSection | None = Field(None, description="What this stage learns from; null is the recipe's.")
     prompts: PromptSection | None = Field(None, description="What this stage asks; null is the recipe's.")
     wordings: Wordings = Field("one", description="one: the first wording of a prompt; pool: a seeded one each time.")
+    rationales: Rationales = Field(ManifestRationales(), description="Where the rationales come from.")
     optimiser: OptimiserSection
     epochs: float = Field(1.0, gt=0, description="One is the published optimum for large models.")
     batch_size: int = Field(16, ge=1, description="Samples per process and step.")
@@ -146,7 +176,7 @@ class ColdStartStage(Strict):
     @model_validator(mode="after")
     def _settings_of_thoughts_need_thoughts(self) -> ColdStartStage:
         fields = type(self).model_fields
-        for name in ("fast_share", "thought_weight"):
+        for name in ("fast_share", "thought_weight", "rationales"):
             if not self.reasoning and getattr(self, name) != fields[name].default:
                 raise ValueError(f"{name} has no meaning where reasoning is false: there are no thoughts")
         return self
@@ -246,6 +276,25 @@ SecondView = Annotated[
 ]
 
 
+class RampSection(Strict):
+    """A weight that goes linearly from one value to another between two steps, and is constant outside."""
+
+    start: float
+    end: float
+    first_step: int = Field(0, ge=0)
+    last_step: int = Field(ge=1)
+
+
+class RewardSection(Strict):
+    """A reward term added to those of the system."""
+
+    term: str = Field(description="Registered name: see `pondera rewards list`.")
+    weight: float = 1.0
+    label: str = Field("", description="Its name in logs; the term's own when empty.")
+    tasks: tuple[str, ...] = Field((), description="Only samples of these tasks earn it; empty is all.")
+    parameters: dict[str, Any] = Field({}, description="Of the term.")
+
+
 class ReinforceStage(Strict):
     """GRPO with the rewards and advantages of a named system."""
 
@@ -256,13 +305,20 @@ class ReinforceStage(Strict):
     wordings: Wordings = Field("one", description="one: the first wording of a prompt; pool: a seeded one each time.")
     system: str = Field("pondera", description="A preset: see `pondera rewards list`.")
     system_stage: str | None = Field(None, description="Stage of the preset, where it has several.")
+    weights: dict[str, float | RampSection] = Field(
+        {}, description="Weights of the system's terms, in place of its own: a number, or a ramp over steps."
+    )
+    rewards: tuple[RewardSection, ...] = Field((), description="Terms beside those of the system.")
+    reference: Literal["reset", "kept"] = Field(
+        "reset", description="What the KL holds to: where this stage starts, or where the first reinforce stage did."
+    )
     optimiser: OptimiserSection
     steps: int = Field(ge=1)
     samples_per_step: int = Field(16, ge=1, description="Prompts per process and step.")
     group_size: int = Field(8, ge=2, description="Completions per prompt (G, K).")
     temperature: float = Field(1.0, gt=0)
     rollout: Rollout = Field(TransformersRollout(), description="What samples the completions.")
-    kl_weight: float = Field(0.0, ge=0, description="Weight of the k3 KL to the model the stage starts from.")
+    kl_weight: float = Field(0.0, ge=0, description="Weight of the k3 KL to the reference.")
     thought_kl_weight: float | None = Field(
         None,
         ge=0,
@@ -342,15 +398,13 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         name: a packaged recipe or a YAML file.
         overrides: `a.b=value` assignments; list items by index or by their `name`: `stages.reinforce.steps=20`.
 
+    A recipe may name another one with `extends`: what it leaves out comes from there. Its stages follow the stages of
+    the other; one with the name of a stage there changes that stage's values instead.
+
     Raises:
         ConfigError: the file, an override or a value is wrong; the message names it.
     """
-    try:
-        values = yaml.safe_load(recipe_text(name))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name}: a recipe is a mapping, got {type(values).__name__}")
+    values = _recipe_values(name)
     for assignment in overrides:
         _override(values, assignment)
     try:
@@ -358,6 +412,45 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc'])} = {e.get('input')!r}: {e['msg']}" for e in error.errors()]
         raise ConfigError(f"recipe {name}: " + "; ".join(lines)) from None
+
+
+def _recipe_values(name: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
+    if name in below:
+        raise ConfigError(f"recipe {name} extends itself: {' -> '.join((*below, name))}")
+    try:
+        values = yaml.safe_load(recipe_text(name))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: a recipe is a mapping, got {type(values).__name__}")
+    base = values.pop("extends", None)
+    return values if base is None else _extended(_recipe_values(str(base), (*below, name)), values)
+
+
+def _extended(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Mappings join key by key, stages by name; any other value of its own replaces that of the base."""
+    joined = dict(base)
+    for key, value in own.items():
+        before = base.get(key)
+        if key == "stages" and isinstance(value, list) and isinstance(before, list):
+            joined[key] = _extended_stages(before, value)
+        elif isinstance(before, dict) and isinstance(value, dict):
+            joined[key] = _extended(before, value)
+        else:
+            joined[key] = value
+    return joined
+
+
+def _extended_stages(base: list[Any], own: list[Any]) -> list[Any]:
+    named = {_stage_name(stage): stage for stage in base}
+    for stage in own:
+        before = named.get(_stage_name(stage))
+        named[_stage_name(stage)] = _extended(before, stage) if isinstance(before, dict) else stage
+    return list(named.values())
+
+
+def _stage_name(stage: Any) -> Any:
+    return stage.get("name", stage.get("kind")) if isinstance(stage, dict) else id(stage)
 
 
 def _folder() -> Any:

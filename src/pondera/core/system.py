@@ -310,6 +310,24 @@ class System:
         advantage_SK, keep_S = self.advantage(pool, rewarded)
         return Judged(rewarded.terms, rewarded.raw, rewarded.reward_SK, advantage_SK, keep_S)
 
+    def with_terms(self, weights: Mapping[str, float | Ramp], more: Sequence[Weighted] = ()) -> System:
+        """The same system with other weights, and with further terms.
+
+        Args:
+            weights: by label, in place of the term's own: a number, or a ramp over steps. 0 silences a term.
+            more: terms behind those of the system.
+
+        Raises:
+            ConfigError: there is no such label, or two terms have one label.
+        """
+        labels = [weighted.name for weighted in self.terms]
+        if unknown := sorted(set(weights) - set(labels)):
+            raise ConfigError(
+                f"system {self.name!r} has no term {unknown[0]!r} to weigh; its terms are {', '.join(labels)}"
+            )
+        terms = [_reweighted(w, weights[w.name]) if w.name in weights else w for w in self.terms]
+        return replace(self, terms=(*terms, *more))
+
     def formula(self) -> str:
         """The reward of a valid answer in plain text."""
         outer = [w for w in self.terms if w.term.branch == "format" or self.divisor == 1]
@@ -347,6 +365,12 @@ class System:
         names = [name for name, spec in body.schema.items() if isinstance(spec, NumberField)]
         moved = {n: sample.scale.convert(v, self.scale) for n in names if _is_number(v := sample.targets.get(n))}
         return replace(sample, targets={**sample.targets, **moved})
+
+
+def _reweighted(weighted: Weighted, weight: float | Ramp) -> Weighted:
+    if isinstance(weight, Ramp):
+        return replace(weighted, weight=1.0, weight_at=weight)
+    return replace(weighted, weight=weight, weight_at=None)
 
 
 def _is_number(value: Any) -> bool:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pondera.config import ReinforceStage
+from pondera.config import RampSection, ReinforceStage
 from pondera.core.pool import Pool
+from pondera.core.presets import get_system
 from pondera.core.records import Sample
-from pondera.core.system import Judged, System
+from pondera.core.rewards import make_term
+from pondera.core.system import Judged, Ramp, System, Weighted
 from pondera.engine.rollouts import GroupRecord
-from pondera.errors import TrainingError
+from pondera.errors import ConfigError, TrainingError
 from pondera.models import ModelCard
 
 
@@ -74,6 +76,23 @@ def grade(
         reward_GK=np.stack([reward[record.sample.id] for record in own]),
         logs=logs,
     )
+
+
+def stage_system(stage: ReinforceStage) -> System:
+    """The system of a stage, with the weights and terms that the stage gives it.
+
+    Raises:
+        ConfigError: there is no such system, stage, term or parameter, or a value is wrong.
+    """
+    system = get_system(stage.system, stage=stage.system_stage)
+    try:
+        weights = {n: Ramp(**w.model_dump()) if isinstance(w, RampSection) else w for n, w in stage.weights.items()}
+        more = [
+            Weighted(make_term(r.term, **r.parameters), r.weight, label=r.label, tasks=r.tasks) for r in stage.rewards
+        ]
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"stage {stage.name!r}: {error}") from None
+    return system.with_terms(weights, more)
 
 
 def make_pool(system: System, records: Sequence[GroupRecord], *, stage: str, step: int) -> Pool:

@@ -19,11 +19,12 @@ from torch.nn import functional as F
 
 from pondera.config import PretrainStage
 from pondera.core.aspects import ASPECTS
-from pondera.core.records import Sample
+from pondera.core.records import Media, Sample
 from pondera.data.degraded_crops import CropGroup, crop_group
 from pondera.data.distortions import DISTORTIONS
 from pondera.data.images import load_image
 from pondera.data.manifest import read_manifest
+from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.training import add_callbacks, has_fast_bfloat16, training_arguments
 from pondera.errors import TrainingError
@@ -155,14 +156,20 @@ def pristine_samples(stage: PretrainStage, validation: Sequence[Sample]) -> list
     Raises:
         TrainingError: there are none, or one of them shares content with the held-out samples.
     """
-    samples = read_manifest(stage.pristine)
+    where = stage.pristine or "bundled photographs"
+    samples = _bundled() if stage.pristine is None else read_manifest(stage.pristine)
     held_out = {sample.content for sample in validation}
     for sample in samples:
         if sample.content in held_out or sample.split not in (None, "train"):
             raise TrainingError(
-                f"{stage.pristine}: {sample.id!r} (content {sample.content!r}, split {sample.split!r}) is held out; "
+                f"{where}: {sample.id!r} (content {sample.content!r}, split {sample.split!r}) is held out; "
                 "pretraining may see training content only: remove its line"
             )
     if not samples:
-        raise TrainingError(f"{stage.pristine}: no pictures to learn from")
+        raise TrainingError(f"{where}: no pictures to learn from")
     return samples
+
+
+def _bundled() -> list[Sample]:
+    photographs = [path for path in list_photographs() if PHOTOGRAPH_SPLITS[path.stem] == "train"]
+    return [Sample(path.stem, (Media(str(path)),), split="train", reference=path.stem) for path in photographs]

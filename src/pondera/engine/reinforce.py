@@ -16,13 +16,12 @@ import torch
 
 from pondera.assess import Assessor
 from pondera.config import ReinforceStage
-from pondera.core.presets import get_system
 from pondera.core.records import Sample
 from pondera.core.system import System
 from pondera.engine.auxiliary import AuxiliaryView, Update
 from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.encoder import PromptEncoder
-from pondera.engine.grading import check_system, grade
+from pondera.engine.grading import check_system, grade, stage_system
 from pondera.engine.micro_batches import MicroBatch
 from pondera.engine.objective import aggregate, completion_weights
 from pondera.engine.policy_loss import kl_weights, policy_token_loss
@@ -52,6 +51,7 @@ class ReinforceTrainer(StageTrainer):
         stage: settings.
         system: rewards and advantages.
         plan: further looks at the samples, for rewards and losses.
+        reference: the model that the KL holds to; None is this one as it starts.
         folder: roll-out samples go to `rollouts.jsonl` here.
         seed: of roll-outs and augmentation.
         **kwargs: for the library's trainer; `train_dataset` is a `SampleList`.
@@ -65,6 +65,7 @@ class ReinforceTrainer(StageTrainer):
         system: System,
         *,
         plan: Plan | None = None,
+        reference: Family | None = None,
         folder: Path,
         seed: int,
         **kwargs: Any,
@@ -77,7 +78,8 @@ class ReinforceTrainer(StageTrainer):
         self._step_logs: dict[str, float] = {}
         plan, train = plan or Plan(), kwargs["train_dataset"].items
         needs_reference = max(stage.kl_weight, stage.thought_kl_weight or 0) > 0 or plan.needs_reference
-        self.reference = _frozen_copy(family.model) if needs_reference else None
+        source = family if reference is None else reference
+        self.reference = _frozen_copy(source.model) if needs_reference else None
         self.second_views: Sequence[AuxiliaryView] = make_views(plan, self._tools(train), train)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -193,14 +195,15 @@ def run_reinforce(
     seed: int,
     metrics: Path,
     resume: bool,
+    reference: Family | None = None,
 ) -> None:
-    """Reinforce; the model of `family` is changed in place.
+    """Reinforce; the model of `family` is changed in place. `reference` is what the KL holds to, where not `family`.
 
     Raises:
         ConfigError: there is no such system.
         TrainingError: a sample has no label, or the system needs what this engine cannot supply.
     """
-    system = get_system(stage.system, stage=stage.system_stage)
+    system = stage_system(stage)
     plan = plan_views(stage, system, card, train)
     check_system(system, stage, card, train, side=plan.side)
     arguments = training_arguments(
@@ -212,6 +215,7 @@ def run_reinforce(
         stage,
         system,
         plan=plan,
+        reference=reference,
         folder=folder,
         seed=seed,
         args=arguments,

@@ -5,20 +5,31 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pondera import prompts
-from pondera.config import ColdStartStage, DataSection, ModelSection, PromptSection, Recipe, Stage
+from pondera.config import (
+    ColdStartStage,
+    DataSection,
+    MeasuredRationales,
+    ModelSection,
+    PromptSection,
+    Recipe,
+    ReinforceStage,
+    RejectionSampledRationales,
+    Stage,
+)
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
 from pondera.data.presentation import Layout
 from pondera.engine.cold_start import run_cold_start
 from pondera.engine.files import discard, new_folder, saving
 from pondera.engine.pretrain import run_pretrain
+from pondera.engine.rationale_sources import measured_rationales, rejection_sampled
 from pondera.engine.reinforce import run_reinforce
 from pondera.engine.run_folder import open_run, refuse_interrupted
 from pondera.errors import ConfigError, TrainingError
@@ -50,7 +61,7 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
     if only_stage is not None and only_stage not in names:
         raise ConfigError(f"recipe {recipe.name} has no stage {only_stage!r}; its stages are: {', '.join(names)}")
     open_run(recipe, out, may_exist=resume or only_stage is not None)
-    plans = plan_stages(recipe)
+    plans = [_explained(plan, out, recipe.seed) for plan in plan_stages(recipe)]
     previous: Path | None = None
     for plan in plans:
         stage, folder = plan.stage, out / "stages" / plan.stage.name
@@ -63,16 +74,21 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
                 refuse_interrupted(stage.name, folder)
             family = _start(recipe, previous, plans)
             folder.mkdir(parents=True, exist_ok=True)
+            train = plan.train
+            if isinstance(stage, ColdStartStage) and isinstance(stage.rationales, RejectionSampledRationales):
+                train = rejection_sampled(family, plan.card, stage, stage.rationales, train, folder, seed=recipe.seed)
+            more = {"reference": _reference(recipe, stage, out, plans)} if isinstance(stage, ReinforceStage) else {}
             _RUN[stage.kind](
                 family,
                 plan.card,
                 stage,
-                plan.train,
+                train,
                 plan.validation,
                 folder,
                 seed=recipe.seed,
                 metrics=out / "metrics.jsonl",
                 resume=resume,
+                **more,
             )
             save_model(family, plan.card, finished)
         if finished.is_dir():
@@ -162,6 +178,28 @@ def make_card(
         )
     _ = card.scale  # refuses a prompt that asks for no score
     return card
+
+
+def _explained(plan: StagePlan, out: Path, seed: int) -> StagePlan:
+    """The plan with the measuring teacher's rationales where it asks for them. They come before any stage runs: a fresh
+    model's tokenizer is learned from them."""
+    stage = plan.stage
+    if not isinstance(stage, ColdStartStage) or not isinstance(stage.rationales, MeasuredRationales):
+        return plan
+    if (out / "stages" / stage.name / "model").is_dir():
+        return plan
+    folder = out / "rationales" / stage.name
+    return replace(plan, train=measured_rationales(plan.train, plan.card, stage.rationales, folder, seed=seed))
+
+
+def _reference(recipe: Recipe, stage: ReinforceStage, out: Path, plans: Sequence[StagePlan]) -> Family | None:
+    """The policy that the first reinforce stage started from, where a later one keeps it; None is the stage's own."""
+    kinds = [s.kind for s in recipe.stages]
+    first = kinds.index("reinforce")
+    if stage.reference == "reset" or recipe.stages[first] == stage:
+        return None
+    before = out / "stages" / recipe.stages[first - 1].name / "model" if first else None
+    return _start(recipe, before, plans)
 
 
 def _card_of(section: ModelSection) -> ModelCard:

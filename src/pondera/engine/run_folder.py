@@ -3,6 +3,7 @@
 RUN/recipe.yaml            the resolved recipe
 RUN/environment.json       versions and seeds
 RUN/metrics.jsonl          every logged value of every stage
+RUN/rationales/NAME/       what the measuring teacher said, where a stage asks it
 RUN/stages/NAME/           checkpoints while it runs, roll-out samples, model/ when it is done
 RUN/final/                 the last stage's model: give this folder to `pondera score --model`
 """
