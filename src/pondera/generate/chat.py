@@ -8,17 +8,15 @@ tried again. The API key is read from the environment when it is needed; it is i
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from pondera.errors import ConfigError, MissingExtra
 from pondera.generate.chat_address import check_address, read_key
+from pondera.generate.chat_pace import Pace, retry_after_s
 from pondera.generate.chat_reply import (
     BadReply,
     ChatReply,
@@ -118,16 +116,13 @@ class ChatClient:
             raise MissingExtra("asking a service needs httpx2", "remote") from None
         self.base_url, self.model, self.api_key_env = base_url.rstrip("/"), model, api_key_env
         self.concurrency, self.tries = concurrency, tries
-        self.timeout_s, self.total_timeout_s = timeout_s, total_timeout_s
-        self.max_rate, self.prices, self.max_cost = max_rate, prices, max_cost
+        self.timeout_s, self.prices, self.max_cost = timeout_s, prices, max_cost
         self.max_reply_bytes, self.max_failures = max_reply_bytes, max_failures
-        self.backoff_s, self.max_wait_s = backoff_s, max_wait_s
+        self.pace = Pace(max_rate=max_rate, total_timeout_s=total_timeout_s, backoff_s=backoff_s, max_wait_s=max_wait_s)
         self.accepted_models = (model, *accepted_models)
         self.num_sent = 0
         self.cost = 0.0
         self._has_answered = False
-        self._began: float | None = None
-        self._next_send = 0.0  # monotonic time before which nothing is sent: the rate limit and Retry-After
         self._session: httpx2.AsyncClient | None = None
 
     def __repr__(self) -> str:
@@ -158,8 +153,9 @@ class ChatClient:
         start, failure = time.monotonic(), ""
         async with self._opened() as session:
             for number in range(1, self.tries + 1):
-                self._check_limits()
-                await self._wait_for_slot()
+                self._check_cost()
+                self.pace.check()
+                await self.pace.wait_for_slot()
                 try:
                     response = await self._send(session, payload)
                     if response.status == 200:
@@ -169,7 +165,7 @@ class ChatClient:
                     failure, asked_s = _words(error, self.timeout_s), None
                     self._check_reachable(error, number, failure)
                 if number < self.tries:
-                    await self._back_off(number, asked_s, failure)
+                    await self.pace.back_off(number, asked_s, f"{self.base_url}: {failure}")
         raise RequestFailed(f"{self.base_url}: no reply in {self.tries} tries, the last time: {failure}")
 
     def replies(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[ChatRequest, Outcome]]:
@@ -203,17 +199,9 @@ class ChatClient:
         if session is not None:
             await session.aclose()
 
-    def _check_limits(self) -> None:
-        """Begin the clock with the first call.
-
-        Raises:
-            LimitReached: the cost or the time is spent.
-        """
-        self._began = self._began or time.monotonic()
+    def _check_cost(self) -> None:
         if self.max_cost is not None and self.cost >= self.max_cost:
             raise LimitReached(f"{self.cost:.4f} are spent, the limit is {self.max_cost:g}; raise it to go on")
-        if self.total_timeout_s is not None and time.monotonic() - self._began >= self.total_timeout_s:
-            raise LimitReached(f"the time limit of {self.total_timeout_s:g} s is over; run again to go on")
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[httpx2.AsyncClient]:
@@ -235,7 +223,7 @@ class ChatClient:
         )
 
     async def _send(self, session: httpx2.AsyncClient, payload: Mapping[str, Any]) -> _Response:
-        remaining_s = self._remaining_s()
+        remaining_s = self.pace.remaining_s()
         limit_s = self.timeout_s if remaining_s is None else min(self.timeout_s, max(remaining_s, 0.001))
         self.num_sent += 1
         async with (
@@ -249,7 +237,7 @@ class ChatClient:
                     raise BadReply(f"a reply of more than {self.max_reply_bytes} bytes")
         # Some services quote the key in their errors; it must not reach a log.
         clean = bytes(body).replace(key.encode(), b"[API key]") if (key := read_key(self.api_key_env)) else bytes(body)
-        return _Response(response.status_code, clean, _retry_after(response.headers.get("retry-after")))
+        return _Response(response.status_code, clean, retry_after_s(response.headers.get("retry-after")))
 
     def _accept(self, body: bytes, number: int, seconds: float) -> ChatReply:
         text, reason, reasoning, usage = read_reply(body, self.accepted_models)
@@ -284,38 +272,6 @@ class ChatClient:
         if isinstance(error, httpx2.ConnectError) and not self._has_answered and number >= _FIRST_TRIES:
             raise ServiceRefused(f"cannot reach {self.base_url}: {failure}; is the service running?") from None
 
-    async def _wait_for_slot(self) -> None:
-        """Keep to the rate limit and to what the service asked for."""
-        now = time.monotonic()
-        slot = max(now, self._next_send)
-        if self.max_rate is not None:
-            self._next_send = slot + 60 / self.max_rate
-        if slot > now:
-            await self._sleep(slot - now)
-
-    async def _back_off(self, number: int, asked_s: float | None, failure: str) -> None:
-        if asked_s is None:
-            bound_s = min(self.max_wait_s, self.backoff_s * 2 ** (number - 1))
-            # Unseeded on purpose: clients that fail together must not return together. No result depends on it.
-            await self._sleep(random.uniform(0, bound_s))
-            return
-        if asked_s > self.max_wait_s:
-            raise RequestFailed(
-                f"{self.base_url}: {failure}; it asks to wait {asked_s:g} s, more than max_wait_s = {self.max_wait_s:g}"
-            )
-        # It speaks for all requests, not only for this one; jitter keeps them from returning all at once.
-        self._next_send = max(self._next_send, time.monotonic() + asked_s)
-        await self._sleep(asked_s + random.uniform(0, self.backoff_s))
-
-    async def _sleep(self, seconds: float) -> None:
-        remaining_s = self._remaining_s()
-        await asyncio.sleep(seconds if remaining_s is None else min(seconds, max(remaining_s, 0)))
-
-    def _remaining_s(self) -> float | None:
-        if self.total_timeout_s is None or self._began is None:
-            return None
-        return self.total_timeout_s - (time.monotonic() - self._began)
-
 
 def _failures() -> tuple[type[BaseException], ...]:
     import httpx2
@@ -329,20 +285,6 @@ def _words(error: BaseException, timeout_s: float) -> str:
     if isinstance(error, (TimeoutError, httpx2.TimeoutException)):
         return f"no complete reply within {timeout_s:g} s"
     return str(error) or type(error).__name__
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from a number or a date; None where there is neither."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return None if math.isnan(seconds) else max(0.0, seconds)
 
 
 def _check_positive(**values: float | None) -> None:
