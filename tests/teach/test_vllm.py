@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -166,3 +167,9 @@ def test_the_command_distils_with_vllm(vllm, make_samples, tmp_path):
     assert result.exit_code == 0, result.output
     assert vllm.made[0].options == ("m", 4, 4096, 0)
     assert all(sample.rationale for sample in read_manifest(tmp_path / "taught.jsonl"))
+
+
+def test_other_teachers_do_not_wait_for_torch():
+    code = "import sys, pondera.teach; print(*{'torch', 'transformers', 'scipy', 'httpx2'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pondera.models.family import EncodedPrompt
+if TYPE_CHECKING:  # teachers need the seeds, and should not wait for torch
+    from pondera.models.family import EncodedPrompt
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from pondera.core.records import Sample
 from pondera.errors import ConfigError, TeacherError
 from pondera.generate.backend import sample_seed
 from pondera.generate.chat_images import fitted_image
-from pondera.generate.vllm_backend import load_vllm
-from pondera.models.loading import hash_weights
 from pondera.teach.base import TeacherResponse, Unanswered
 from pondera.teach.question import question, shown_paths, tells_label
 
@@ -64,6 +62,9 @@ class VllmTeacher:
                 "need temperatures >= 0 and max_tokens, max_pixels, gpus and max_length >= 1, got "
                 f"{list(temperatures)}, {max_tokens}, {max_pixels}, {gpus} and {max_length}"
             )
+        from pondera.generate.vllm_backend import load_vllm
+        from pondera.models.loading import hash_weights
+
         self._vllm = load_vllm()  # said now rather than after all images were read
         self.model, self.version, self.gpus, self.max_length = model, version, gpus, max_length
         self.prompt = prompts.get(prompt)
