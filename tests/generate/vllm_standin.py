@@ -144,9 +144,11 @@ class LLM:
         self.llm_engine = types.SimpleNamespace(reset_encoder_cache=self.engine.forget)
         type(self).made.append(self)
 
-    def generate(self, prompts: list[dict[str, Any]], params: list[SamplingParams], *, use_tqdm: bool) -> list[Any]:
+    def generate(
+        self, prompts: list[dict[str, Any]], *, sampling_params: list[SamplingParams], use_tqdm: bool
+    ) -> list[Any]:
         outputs = []
-        for prompt, chosen in zip(prompts, params, strict=True):
+        for prompt, chosen in zip(prompts, sampling_params, strict=True):
             assert set(prompt) <= {"prompt", "multi_modal_data"}
             images = [np.asarray(image) for image in prompt["multi_modal_data"]["image"]]
             ids, samples = self.engine.generate(prompt["prompt"], images, chosen.sampling)

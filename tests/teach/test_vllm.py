@@ -47,9 +47,9 @@ class TeacherLLM:
         self.calls: list[list[tuple[tuple[int, int], str, Params]]] = []
         type(self).made.append(self)
 
-    def chat(self, messages, params, *, use_tqdm):
+    def chat(self, messages, *, sampling_params, use_tqdm):
         asked = []
-        for (message,), chosen in zip(messages, params, strict=True):
+        for (message,), chosen in zip(messages, sampling_params, strict=True):
             *images, text = message["content"]
             assert message["role"] == "user" and text["type"] == "text"
             assert all(image["type"] == "image_pil" for image in images)

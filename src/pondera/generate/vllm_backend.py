@@ -245,7 +245,7 @@ class ColocatedEngine:
         """As `Engine.complete`."""
         asked = [_offline_prompt(prompt) for prompt in prompts]
         params = [self._vllm.SamplingParams(**chosen, logprobs=0, detokenize=False) for chosen in sampling]
-        outputs = self.llm.generate(asked, params, use_tqdm=False)
+        outputs = self.llm.generate(asked, sampling_params=params, use_tqdm=False)
         return [
             Reply(output.prompt_token_ids, [_sampled(completion) for completion in output.outputs])
             for output in outputs

@@ -119,7 +119,7 @@ class VllmTeacher:
         messages = [self._message(sample, k) for sample, k in batch]
         params = [self._sampling(sample, k, seed) for sample, k in batch]
         try:
-            return list(self._engine().chat(messages, params, use_tqdm=False))
+            return list(self._engine().chat(messages, sampling_params=params, use_tqdm=False))
         except ValueError as error:  # one prompt that is too long refuses the whole batch
             if len(batch) == 1:
                 return [str(error)]
