@@ -176,9 +176,9 @@ class ColdStartStage(Strict):
     @model_validator(mode="after")
     def _settings_of_thoughts_need_thoughts(self) -> ColdStartStage:
         fields = type(self).model_fields
-        for name in ("fast_share", "thought_weight", "rationales"):
+        for name in ("fast_share", "thought_weight", "answer_weight", "rationales"):
             if not self.reasoning and getattr(self, name) != fields[name].default:
-                raise ValueError(f"{name} has no meaning where reasoning is false: there are no thoughts")
+                raise ValueError(f"{name} has no meaning where reasoning is false: there are answers only")
         return self
 
 

@@ -96,7 +96,7 @@ def test_without_reasoning_the_label_is_the_answer_and_no_rationale_is_needed(sa
     assert words(family, branch, 1.0) == "<answer>3.50</answer><|end|>"
 
 
-@pytest.mark.parametrize("setting", [{"fast_share": 0.2}, {"thought_weight": 0.5}])
+@pytest.mark.parametrize("setting", [{"fast_share": 0.2}, {"thought_weight": 0.5}, {"answer_weight": 2.0}])
 def test_settings_of_thoughts_are_refused_where_there_are_none(setting):
     with pytest.raises(ValueError, match="has no meaning where reasoning is false"):
         stage(reasoning=False, **setting)
