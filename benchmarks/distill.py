@@ -1,11 +1,14 @@
 """Distillation over HTTP: its throughput beside a plain load generator's, and what a hostile service costs.
 
     python benchmarks/distill.py --json                        a service that waits 0.4 s and answers
+    python benchmarks/distill.py --serve nano             `pondera serve` on loopback, in a process of its own
     python benchmarks/distill.py --base-url http://127.0.0.1:8000/v1 --model nano --prompt quality.short
 
 The load generator sends the very same requests, made beforehand, at the same concurrency, and throws the replies away:
-what is missing to it is the price of reading images, checking replies, recording and filtering. Without --base-url a
-service on loopback, in a process of its own, plays the teacher; a second run then meets one that fails half the time.
+what is missing to it is the price of reading images, checking replies, recording and filtering. Both run in turn, the
+first of a round changing, and each ratio is of neighbours; medians count. `client_ms` is the processor time of this
+process for one request, which other work on the machine hardly changes. Without --serve and --base-url a service on
+loopback, in a process of its own, plays the teacher; a second run then meets one that fails half the time.
 """
 
 from __future__ import annotations
@@ -19,9 +22,14 @@ import multiprocessing
 import platform
 import random
 import resource
+import socket
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--base-url", help="a real service; default: one that plays the teacher")
+    parser.add_argument("--serve", metavar="MODEL", help="start pondera serve with this model, and ask it")
     parser.add_argument("--model", default="teacher")
     parser.add_argument("--prompt", default="quality.short")
     parser.add_argument("--samples", type=int, default=500)
@@ -52,7 +61,11 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         samples = make_samples(Path(folder), args.samples, args.size)
-        if args.base_url:
+        if args.serve:
+            args.model = args.serve
+            with served(args.serve) as url:
+                found = measure(url, samples, args, Path(folder))
+        elif args.base_url:
             found = measure(args.base_url, samples, args, Path(folder))
         else:
             with Played(args.pause_ms / 1000, failing=0.0) as url:
@@ -82,7 +95,7 @@ def teacher_for(url: str, args: argparse.Namespace, **settings: Any) -> OpenAITe
 
 
 def measure(url: str, samples: list[Sample], args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Both in turn, several times; a service's speed drifts, so each ratio is of neighbours."""
+    """Both in turn, several times."""
     payloads = [
         {
             "model": args.model,
@@ -93,24 +106,33 @@ def measure(url: str, samples: list[Sample], args: argparse.Namespace, folder: P
         }
         for request in teacher_for(url, args)._requests(samples, 1, 0, 0)
     ]
-    rounds = []
+    rounds: list[dict[str, tuple[float, float]]] = []
     for number in range(args.repeat):
-        plain_s = asyncio.run(load(url, payloads, args.concurrency))
-        start = time.perf_counter()
-        done = distill(samples, teacher_for(url, args), folder / f"round{number}")
-        rounds.append((plain_s, time.perf_counter() - start))
-    ratios = sorted(plain_s / own_s for plain_s, own_s in rounds)
+        timed: dict[str, tuple[float, float]] = {}
+        for who in ("plain", "distill") if number % 2 == 0 else ("distill", "plain"):
+            wall, processor = time.perf_counter(), time.process_time()
+            if who == "plain":
+                asyncio.run(load(url, payloads, args.concurrency))
+            else:
+                done = distill(samples, teacher_for(url, args), folder / f"round{number}")
+            timed[who] = (time.perf_counter() - wall, time.process_time() - processor)
+        rounds.append(timed)
+    ratios = [timed["plain"][0] / timed["distill"][0] for timed in rounds]
     return {
-        "throughput_ratio": round(ratios[len(ratios) // 2], 4),
-        "plain_requests_per_s": [round(len(samples) / plain_s, 1) for plain_s, _ in rounds],
-        "distill_requests_per_s": [round(len(samples) / own_s, 1) for _, own_s in rounds],
+        "throughput_ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "requests_per_s": {who: [round(len(samples) / timed[who][0], 1) for timed in rounds] for who in rounds[0]},
+        "client_ms": {
+            who: round(statistics.median(1000 * timed[who][1] / len(samples) for timed in rounds), 2)
+            for who in rounds[0]
+        },
         "num_responses": done.num_responses,
         "num_kept": done.num_kept,
     }
 
 
-async def load(url: str, payloads: list[dict[str, Any]], concurrency: int) -> float:
-    """Seconds to send all payloads."""
+async def load(url: str, payloads: list[dict[str, Any]], concurrency: int) -> None:
+    """Send all payloads."""
     waiting = iter(payloads)
 
     async def worker(client: httpx2.AsyncClient) -> None:
@@ -119,9 +141,7 @@ async def load(url: str, payloads: list[dict[str, Any]], concurrency: int) -> fl
 
     limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     async with httpx2.AsyncClient(timeout=300, limits=limits) as client:
-        start = time.perf_counter()
         await asyncio.gather(*(worker(client) for _ in range(concurrency)))
-        return time.perf_counter() - start
 
 
 def meet_failures(url: str, samples: list[Sample], args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -139,6 +159,33 @@ def meet_failures(url: str, samples: list[Sample], args: argparse.Namespace, fol
         "asked_again_afterwards": again.num_new,
         "same_file": done.manifest.read_bytes() == whole,
     }
+
+
+@contextmanager
+def served(model: str) -> Iterator[str]:
+    """`pondera serve` on a free port of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "pondera.cli", "serve", "--model", model, "--port", str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/v1"
+    try:
+        while not has_started(url):
+            if process.poll() is not None:
+                raise SystemExit(f"pondera serve ended with {process.returncode}")
+            time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def has_started(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/models", timeout=5).status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 class Played:

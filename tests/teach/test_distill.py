@@ -19,7 +19,7 @@ from pondera.core.records import LabelScale
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.errors import MediaError, TeacherError
 from pondera.teach import MeasuringTeacher, TeacherResponse, distill, status
-from pondera.teach.distill import best_of
+from pondera.teach.choice import best_of
 from pondera.teach.filters import Candidate, length_filter, tolerance_filter
 from pondera.teach.log import appending, read_log, response_key
 
@@ -194,7 +194,7 @@ def test_killed_again_and_again_the_final_file_is_the_same(make_samples, tmp_pat
     log = tmp_path / "killed.distill" / "responses.jsonl"
     for target in (5, 11):
         process = subprocess.Popen([sys.executable, program])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while (not log.exists() or log.read_bytes().count(b"\n") < target) and time.monotonic() < deadline:
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)

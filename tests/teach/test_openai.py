@@ -214,9 +214,10 @@ def test_a_hostile_service_costs_tries_and_nothing_else(make_samples, tmp_path):
         done = distill(samples, teacher_of(server), tmp_path / "hostile")
         assert done.manifest.read_bytes() == expected
         assert (done.num_new, done.num_missing) == (30, 0)
-        assert done.usage["tries"] == len(server.payloads) > 40
+        num_seen = len(server.payloads)
+        assert 40 < num_seen <= done.usage["tries"]  # a try that a busy machine cannot connect is not seen
         distill(samples, teacher_of(server), tmp_path / "hostile")
-        assert done.usage["tries"] == len(server.payloads)  # nothing more was asked
+        assert num_seen == len(server.payloads)  # nothing more was asked
     assert {"requests": 30, "repeated": 0}.items() <= status(tmp_path / "hostile").items()
 
 
@@ -269,7 +270,7 @@ def test_the_key_is_in_no_file_of_a_distillation(make_samples, tmp_path, monkeyp
     assert all(headers["authorization"] == f"Bearer {KEY}" for headers in server.headers)
     assert "key [API key] may not" in done.missing["s1/0"]
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(files) == 4
+    assert len(files) == 5  # manifest, responses, requests, state, filter report
     assert not any(KEY.encode() in path.read_bytes() for path in files)
     assert KEY not in json.dumps([done.to_dict(), status(tmp_path / "out")])
 

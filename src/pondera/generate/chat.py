@@ -172,7 +172,7 @@ class ChatClient:
         """Requests with their outcomes, in the order in which they come; one such iteration at a time.
 
         At most `2 * concurrency` requests and replies are held, however many `requests` brings; it is iterated in
-        another thread, each request shortly before it is sent.
+        another thread, ahead of what is sent.
 
         Returns:
             Pairs of a request and a `ChatReply`, or the `RequestFailed` that it ended with.

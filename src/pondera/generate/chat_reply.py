@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ class ChatRequest:
         temperature: 0 is greedy.
         max_tokens: longest completion.
         seed: for services that have one; None sends none.
+        on_send: called once, just before it goes out for the first time.
     """
 
     key: Any
@@ -51,6 +52,7 @@ class ChatRequest:
     temperature: float = 0.0
     max_tokens: int = 1024
     seed: int | None = None
+    on_send: Callable[[], None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

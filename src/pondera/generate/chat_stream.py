@@ -1,7 +1,8 @@
 """From asynchronous requests to a plain iterator: the event loop runs in a thread of its own.
 
-So requests go on while whoever iterates works on a reply. Memory stays bounded by tickets: one is taken before a
-request is fetched, and returned when its outcome has been handed over.
+So requests go on while whoever iterates works on a reply. A third thread makes requests ahead of their turn, because
+that may read and encode images: a connection that is free finds its next request ready. Memory stays bounded by
+tickets: one is taken before a request is made, and returned when its outcome has been handed over.
 """
 
 from __future__ import annotations
@@ -47,14 +48,16 @@ class _Work:
         self._client, self._requests = client, requests
         self._loop = asyncio.new_event_loop()
         self._tickets = asyncio.Semaphore(2 * client.concurrency)
-        self._fetching = asyncio.Lock()
+        self._ready: asyncio.Queue[ChatRequest | None] = asyncio.Queue()  # bounded by the tickets; None is the end
         self._main = self._loop.create_task(self._run_all())
+        self._making_error: Exception | None = None
         self._num_failed_in_row = 0
 
     def run(self) -> None:
         """The thread: all requests, then the end mark, whatever happens."""
         try:
             self._loop.run_until_complete(self._main)
+            self.error = self.error or self._making_error
         except asyncio.CancelledError:
             pass  # the consumer left
         except BaseException as error:  # handed to the consumer, who raises it
@@ -77,17 +80,29 @@ class _Work:
             self._loop.call_soon_threadsafe(function)
 
     async def _run_all(self) -> None:
-        async with self._client, asyncio.TaskGroup() as workers:
+        async with self._client, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._make())
             for _ in range(self._client.concurrency):
-                workers.create_task(self._worker())
+                tasks.create_task(self._worker())
+
+    async def _make(self) -> None:
+        """Requests, until there is none left or the work has to end."""
+        try:
+            while await self._tickets.acquire() and self.error is None:
+                request = await asyncio.to_thread(next, self._requests, None)
+                if request is None:
+                    break
+                self._ready.put_nowait(request)
+        except Exception as error:  # such as an image that cannot be read: raised when those before it are finished
+            self._making_error = error
+        for _ in range(self._client.concurrency):
+            self._ready.put_nowait(None)
 
     async def _worker(self) -> None:
-        """One request after the other, until there is none left or the work has to end."""
-        while self.error is None:
-            await self._tickets.acquire()
-            request = await self._fetch()
-            if request is None:
-                return
+        """One request after the other."""
+        while (request := await self._ready.get()) is not None and self.error is None:
+            if request.on_send is not None:
+                request.on_send()
             try:
                 outcome: Outcome = await self._client.complete(
                     request.messages,
@@ -98,21 +113,15 @@ class _Work:
             except RequestFailed as failure:
                 outcome = failure
             except TeacherError as error:  # refused, or a limit: the others finish what is under way
-                self.error = self.error or error
+                self._end(error)
                 return
             self._count(outcome)
             self.outcomes.put((request, outcome))
 
-    async def _fetch(self) -> ChatRequest | None:
-        """The next request; made in a thread, because it may read and encode images."""
-        async with self._fetching:
-            if self.error is not None:
-                return None
-            try:
-                return await asyncio.to_thread(next, self._requests, None)
-            except Exception as error:  # such as an image that cannot be read: raised when the others are finished
-                self.error = error
-                return None
+    def _end(self, error: BaseException) -> None:
+        """No further request; `_make` may be waiting for a ticket."""
+        self.error = self.error or error
+        self._tickets.release()
 
     def _count(self, outcome: Outcome) -> None:
         if isinstance(outcome, ChatReply):
@@ -120,6 +129,4 @@ class _Work:
             return
         self._num_failed_in_row += 1
         if self._num_failed_in_row >= self._client.max_failures:
-            self.error = self.error or ServiceRefused(
-                f"{self._num_failed_in_row} requests failed in a row, the last: {outcome}"
-            )
+            self._end(ServiceRefused(f"{self._num_failed_in_row} requests failed in a row, the last: {outcome}"))

@@ -6,12 +6,14 @@ from pondera.teach.distill import Distillation, distill, status
 from pondera.teach.measuring import MeasuringTeacher
 from pondera.teach.openai import OpenAITeacher
 from pondera.teach.vllm import VllmTeacher
+from pondera.teach.opinions import SecondOpinion
 
 __all__ = [
     "CommandTeacher",
     "Distillation",
     "MeasuringTeacher",
     "OpenAITeacher",
+    "SecondOpinion",
     "Teacher",
     "TeacherResponse",
     "Unanswered",

@@ -7,24 +7,24 @@ costs. A run that was killed goes on where it stopped; other filters, n or choic
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from pondera.core.answers import AnswerFormat, Numbers
-from pondera.core.aspects import read_grades
-from pondera.core.records import LabelScale, Sample
+from pondera.core.records import Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import TeacherError
 from pondera.prompts import Prompt
 from pondera.teach.base import Teacher, TeacherResponse, Unanswered
-from pondera.teach.filters import Candidate, Filter, default_filters, format_filter, run_filters
+from pondera.teach.choice import best_of, explained, scale_of
+from pondera.teach.filters import Candidate, Filter, default_filters, format_filter, remembering, run_filters
+from pondera.teach.filters.contradictions import second_opinion_filter
 from pondera.teach.log import RequestJournal, read_log
+from pondera.teach.opinions import SecondOpinion, numbers_of
 from pondera.teach.question import question
 from pondera.teach.recording import journal_of, record, response_keys
 
@@ -48,6 +48,7 @@ class Distillation:
         missing: why the first few of them are missing, by "sample/k".
         usage: totals over the responses of this run and those before it.
         teacher: fingerprint.
+        opinions: of the second opinion: asked, unreadable, missing; empty where there was none.
     """
 
     manifest: Path
@@ -62,6 +63,7 @@ class Distillation:
     missing: Mapping[str, str]
     usage: Mapping[str, float]
     teacher: str
+    opinions: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
@@ -73,6 +75,14 @@ class _Places:
     manifest: Path
     log: Path
     state: Path
+
+    @property
+    def opinions(self) -> Path:
+        return self.log.with_name("opinions.jsonl")
+
+    @property
+    def report(self) -> Path:
+        return self.log.with_name("filters.md")
 
 
 def distill(
@@ -86,6 +96,7 @@ def distill(
     replace_score: bool = False,
     answer_format: AnswerFormat | None = None,
     allow_missing: bool = False,
+    second_opinion: SecondOpinion | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Distillation:
     """Ask a teacher about samples and keep the best verified completion of each.
@@ -103,6 +114,7 @@ def distill(
         replace_score: put the label, on the scale of the answer, in place of the teacher's score, after filtering.
         answer_format: the form that completions must have; default one number 1 to 5 behind a thought.
         allow_missing: finish without the responses that could not be had; a later run asks for them again.
+        second_opinion: a model that is asked whether thought and score agree, about what all filters let pass.
         on_progress: called with (responses recorded, responses wanted).
 
     Returns:
@@ -117,32 +129,42 @@ def distill(
     if num < 1:
         raise ValueError(f"num is the number of completions per sample and must be >= 1, got {num}")
     answer_format = answer_format or AnswerFormat()
-    filters = _complete(default_filters(answer_format) if filters is None else filters)
+    complete = _complete(default_filters(answer_format) if filters is None else filters)
+    chain = [remembering(item) for item in complete]
     _check(samples, replace_score, answer_format)
     places = _places(out)
     keys = response_keys(samples, teacher, num, seed)
     wanted = list(keys.values())
     _save(places.state, {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted})
-    recorded = record(samples, teacher, places.log, keys, seed, on_progress)
+    by_id = {sample.id: sample for sample in samples}
+
+    def candidate_of(response: TeacherResponse) -> Candidate:
+        sample, text = by_id[response.sample], response.completion
+        return Candidate(
+            sample, response.k, text, answer_format.parse(text), prompt=_asked(teacher, sample, response.k)
+        )
+
+    def look(response: TeacherResponse) -> None:
+        """Filter while others are under way; what compares completions waits for all."""
+        run_filters([candidate_of(response)], [item for item in chain if not item.compares])
+
+    recorded = record(samples, teacher, places.log, keys, seed, on_progress, look)
     if recorded.missing and not allow_missing:
         raise Unanswered(recorded.missing)
     responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
-    by_id = {sample.id: sample for sample in samples}
-    candidates = [
-        Candidate(
-            by_id[name],
-            k,
-            response.completion,
-            answer_format.parse(response.completion),
-            prompt=_asked(teacher, by_id[name], k),
-        )
-        for (name, k), response in responses.items()
-    ]
-    kept, dropped = run_filters(candidates, filters)
-    scale = _scale(answer_format)
+    candidates = [candidate_of(response) for response in responses.values()]
+    kept, dropped = run_filters(candidates, chain)
+    opinions: dict[str, int] = {}
+    if second_opinion is not None:
+        asked = second_opinion.ask(kept, numbers_of(answer_format.body), places.opinions)
+        last = second_opinion_filter(asked.contradicts)
+        kept, found = run_filters(kept, [last])
+        chain, dropped = [*chain, last], [*dropped, *found]
+        opinions = {"asked": asked.num_asked, "unreadable": asked.num_unreadable, "missing": asked.num_missing}
+    scale = scale_of(answer_format)
     groups = groupby(kept, key=lambda candidate: candidate.sample.id)
     chosen = [best_of(list(group), scale) for _, group in groups]
-    write_manifest(places.manifest, [_explained(candidate, scale if replace_score else None) for candidate in chosen])
+    write_manifest(places.manifest, [explained(candidate, scale if replace_score else None) for candidate in chosen])
     done = Distillation(
         manifest=places.manifest,
         num_samples=len(samples),
@@ -150,13 +172,15 @@ def distill(
         num_new=recorded.num_new,
         num_missing=len(recorded.missing),
         num_kept=len(chosen),
-        dropped=_counts(filters, dropped),
-        reasons={item.name: item.reason for item in filters},
+        dropped=_counts(chain, dropped),
+        reasons={item.name: item.reason for item in chain},
         examples=_examples(dropped),
         missing={f"{name}/{k}": why for (name, k), why in islice(recorded.missing.items(), _EXAMPLES)},
         usage=_usage(responses.values()),
         teacher=teacher.fingerprint,
+        opinions=opinions,
     )
+    places.report.write_text(filter_report(done), encoding="utf-8")
     _save(places.state, {**done.to_dict(), "state": "done", "wanted": wanted})
     return done
 
@@ -192,30 +216,26 @@ def status(out: str | Path) -> dict[str, Any]:
     return {**state, **counts, "usage": _usage(recorded)}
 
 
-def best_of(candidates: Sequence[Candidate], scale: LabelScale | None) -> Candidate:
-    """The one to learn from; the order of the tie-breaks is documented in `distill`.
+def filter_report(done: Distillation) -> str:
+    """What was dropped and why, with examples, in Markdown.
 
     Args:
-        candidates: of one sample, at least one.
-        scale: of the answers; None where they are no score, so that the label says nothing about them.
+        done: a finished distillation.
     """
-
-    def rank(candidate: Candidate) -> tuple[float, int, int, int]:
-        distance = math.nan if scale is None else abs(candidate.answer.score - candidate.sample.mos_on(scale))
-        known = 0.0 if math.isnan(distance) else round(distance, 9)  # equal scores must tie
-        return known, -len(read_grades(candidate.think)), len(candidate.think.split()), candidate.k
-
-    return min(candidates, key=rank)
+    kept = f"{done.num_kept} of {done.num_samples} samples have a rationale; {done.num_responses} responses were read."
+    lines = ["# Filters", "", kept, "", "| filter | dropped | because |", "|---|---|---|"]
+    lines += [f"| `{name}` | {count} | {done.reasons[name]} |" for name, count in done.dropped.items()]
+    for name, examples in done.examples.items():
+        lines += ["", f"## {name}"]
+        for example in examples:
+            lines += ["", f"`{example['sample']}`, completion {example['k']}: {example['wrong']}", ""]
+            lines += [f"    {line}" for line in example["completion"].splitlines()]
+    return "\n".join(lines) + "\n"
 
 
 def _complete(filters: Sequence[Filter]) -> tuple[Filter, ...]:
     """Nothing unreadable becomes a rationale, whatever filters were asked for."""
     return tuple(filters) if any(item.name == "format" for item in filters) else (*filters, format_filter())
-
-
-def _scale(answer_format: AnswerFormat) -> LabelScale | None:
-    body = answer_format.body
-    return LabelScale(body.low, body.high) if isinstance(body, Numbers) else None
 
 
 def _check(samples: Sequence[Sample], replace_score: bool, answer_format: AnswerFormat) -> None:
@@ -237,15 +257,6 @@ def _places(out: str | Path) -> _Places:
         work = out.with_name(out.name.removesuffix(".jsonl") + ".distill")
         return _Places(out, work / "responses.jsonl", work / "state.json")
     return _Places(out / "rationales.jsonl", out / "responses.jsonl", out / "state.json")
-
-
-def _explained(candidate: Candidate, scale: LabelScale | None) -> Sample:
-    """The sample with its rationale; with a scale, the label stands in place of the teacher's score."""
-    text = candidate.completion.strip()
-    if scale is not None:
-        label = f"{candidate.sample.mos_on(scale):.2f}"
-        text = re.sub(r"<answer>.*?</answer>", f"<answer>{label}</answer>", text, flags=re.S)
-    return replace(candidate.sample, rationale=text)
 
 
 def _counts(filters: Sequence[Filter], dropped: Sequence[tuple[Candidate, str, str]]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from pondera import prompts
@@ -92,14 +93,13 @@ class OpenAITeacher:
             images = self._images(sample)
             for k in range(first, first + num):
                 content = [*images, {"type": "text", "text": question(self.prompt, sample, k)}]
-                if self.on_request is not None:
-                    self.on_request(sample.id, k)
                 yield ChatRequest(
                     key=(sample.id, k),
                     messages=[{"role": "user", "content": content}],
                     temperature=self.temperatures[k % len(self.temperatures)],
                     max_tokens=self.max_tokens,
                     seed=sample_seed(f"{sample.id}/{k}", seed=seed),
+                    on_send=None if self.on_request is None else partial(self.on_request, sample.id, k),
                 )
 
     def _images(self, sample: Sample) -> list[dict[str, Any]]:

@@ -55,7 +55,13 @@ def journal_of(log: Path) -> Path:
 
 
 def record(
-    samples: Sequence[Sample], teacher: Teacher, log: Path, keys: Keys, seed: int, on_progress: Progress | None
+    samples: Sequence[Sample],
+    teacher: Teacher,
+    log: Path,
+    keys: Keys,
+    seed: int,
+    on_progress: Progress | None = None,
+    on_response: Callable[[TeacherResponse], None] | None = None,
 ) -> Recorded:
     """Ask for what the log lacks, and write it there.
 
@@ -66,18 +72,21 @@ def record(
         keys: as `response_keys` gives them.
         seed: of the run.
         on_progress: called with (responses recorded, responses wanted).
+        on_response: called with each response when it is recorded; others are under way in the meantime.
 
     Raises:
         TeacherError: the teacher stopped, or answered what nobody asked. What came before is recorded.
     """
     with appending(log) as writer:
-        recorded = Recorded(read_log(log))
+        recorded, fingerprint = Recorded(read_log(log)), teacher.fingerprint
         num_before = sum(key in recorded.found for key in keys.values())
         _announce(teacher, RequestJournal(journal_of(log)), keys)
         for part, first, num in _gaps(samples, keys, recorded.found):
             try:
                 for response in teacher.respond(part, num, seed, first=first):
-                    _take(response, teacher, keys, recorded, writer)
+                    _take(response, teacher, fingerprint, keys, recorded, writer)
+                    if on_response is not None:
+                        on_response(response)
                     if on_progress is not None:
                         on_progress(num_before + recorded.num_new, len(keys))
             except Unanswered as error:
@@ -94,9 +103,11 @@ def _announce(teacher: Teacher, journal: RequestJournal, keys: Keys) -> None:
         teacher.on_request = lambda sample, k: journal.add(keys[sample, k])
 
 
-def _take(response: TeacherResponse, teacher: Teacher, keys: Keys, recorded: Recorded, writer: LogWriter) -> None:
+def _take(
+    response: TeacherResponse, teacher: Teacher, fingerprint: str, keys: Keys, recorded: Recorded, writer: LogWriter
+) -> None:
     key = keys.get((response.sample, response.k))
-    if key is None or response.teacher != teacher.fingerprint:
+    if key is None or response.teacher != fingerprint:
         raise TeacherError(
             f"teacher {teacher.name} answered for sample {response.sample!r}, k = {response.k}, as "
             f"{response.teacher}: not what it was asked for"

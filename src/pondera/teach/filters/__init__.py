@@ -7,7 +7,7 @@ They read English. How well they do is measured by `benchmarks/filters.py`; `doc
 
 from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.records import LabelScale
-from pondera.teach.filters.base import Candidate, Check, Filter, run_filters
+from pondera.teach.filters.base import Candidate, Check, Filter, remembering, run_filters
 from pondera.teach.filters.contradictions import contradiction_filter, second_opinion_filter
 from pondera.teach.filters.copies import copied_filter, duplicate_filter
 from pondera.teach.filters.facts import fact_filter
@@ -32,6 +32,7 @@ __all__ = [
     "length_filter",
     "range_filter",
     "refusal_filter",
+    "remembering",
     "run_filters",
     "second_opinion_filter",
     "tolerance_filter",

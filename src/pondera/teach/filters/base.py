@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pondera.core.answers import Answer
 from pondera.core.records import Sample
@@ -44,11 +44,31 @@ class Filter:
         name: key in the counts.
         reason: why, for people.
         start: makes a fresh check; filters that compare completions keep what they have seen in it.
+        compares: whether it does compare them, so that its verdict depends on what came before.
     """
 
     name: str
     reason: str
     start: Callable[[], Check]
+    compares: bool = False
+
+
+def remembering(item: Filter) -> Filter:
+    """The same filter, which looks at each completion of a sample once; one that compares is returned as it is.
+
+    So filtering can be done while responses are still coming in, and a last pass in order costs nothing.
+    """
+    if item.compares:
+        return item
+    look, seen = item.start(), dict[tuple[str, int], str | None]()
+
+    def check(candidate: Candidate) -> str | None:
+        pair = (candidate.sample.id, candidate.k)
+        if pair not in seen:
+            seen[pair] = look(candidate)
+        return seen[pair]
+
+    return replace(item, start=lambda: check)
 
 
 def run_filters(

@@ -23,6 +23,7 @@ _BANDS, _ROWS = 16, 4  # similar by 0.9: missed once in 3e7; by 0.3: compared in
 _PRIME = (1 << 31) - 1  # products of two numbers below it fit into 64 bits
 
 Triples = frozenset[int]
+Bands = list[tuple[int, bytes]]
 
 
 def copied_filter(longest: int = 7) -> Filter:
@@ -70,15 +71,17 @@ def duplicate_filter(similarity: float = 0.9, max_copies: int = 100) -> Filter:
             others = of_sample[candidate.sample.id]
             if any(_jaccard(triples, other) >= similarity for other in others):
                 return "nearly the same thought for the same sample"
-            if everywhere.count(triples) >= max_copies:
+            bands = _bands(triples)
+            found = everywhere.nearest(triples, bands)
+            if found is not None and everywhere.copies[found] >= max_copies:
                 return f"nearly the same thought for {max_copies} samples before"
-            everywhere.add(triples)
+            everywhere.add(triples, bands, found)
             others.append(triples)
             return None
 
         return check
 
-    return Filter("duplicate", "nearly the same thought was kept before", start)
+    return Filter("duplicate", "nearly the same thought was kept before", start, compares=True)
 
 
 @dataclass
@@ -90,25 +93,22 @@ class _Kept:
     copies: list[int] = field(default_factory=list)
     buckets: dict[tuple[int, bytes], list[int]] = field(default_factory=lambda: defaultdict(list))
 
-    def count(self, triples: Triples) -> int:
-        found = self._nearest(triples)
-        return 0 if found is None else self.copies[found]
-
-    def add(self, triples: Triples) -> None:
-        found = self._nearest(triples)
-        if found is not None:
-            self.copies[found] += 1
-            return
-        for key in _bands(triples):
-            self.buckets[key].append(len(self.thoughts))
-        self.thoughts.append(triples)
-        self.copies.append(1)
-
-    def _nearest(self, triples: Triples) -> int | None:
-        near = sorted({index for key in _bands(triples) for index in self.buckets.get(key, ())})
+    def nearest(self, triples: Triples, bands: Bands) -> int | None:
+        """The most similar of those kept, the earliest of equals; None where none is similar enough."""
+        near = sorted({index for key in bands for index in self.buckets.get(key, ())})
         alike = [(_jaccard(triples, self.thoughts[index]), -index) for index in near]
         best = max(alike, default=(0.0, 0))
         return -best[1] if best[0] >= self.similarity else None
+
+    def add(self, triples: Triples, bands: Bands, found: int | None) -> None:
+        """Keep a thought, or count it as a copy of the one that was found."""
+        if found is not None:
+            self.copies[found] += 1
+            return
+        for key in bands:
+            self.buckets[key].append(len(self.thoughts))
+        self.thoughts.append(triples)
+        self.copies.append(1)
 
 
 def _signature_factors() -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +119,7 @@ def _signature_factors() -> tuple[np.ndarray, np.ndarray]:
 _FACTOR, _SHIFT = _signature_factors()
 
 
-def _bands(triples: Triples) -> list[tuple[int, bytes]]:
+def _bands(triples: Triples) -> Bands:
     hashes = np.array(sorted(triples), dtype=np.int64) % _PRIME
     signature = ((_FACTOR * hashes + _SHIFT) % _PRIME).min(axis=1).reshape(_BANDS, _ROWS)
     return [(band, rows.tobytes()) for band, rows in enumerate(signature)]

@@ -1,0 +1,143 @@
+"""Second opinions: a model reads each thought beside its score, without the image, and says whether they agree.
+
+The lexicon of `teach.filters.contradictions` sees what is said in its words only; a model reads the rest. It is asked
+about what every other filter let pass, because it costs. Answers are recorded under a hash of model, prompt and text
+before they are read, so the same thought is never asked about twice, in this run or another. Requests that failed and
+answers that cannot be read are counted and drop nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pondera import prompts
+from pondera.core.answers import Numbers
+from pondera.errors import ConfigError, TeacherError
+from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, Outcome
+from pondera.teach.filters import Candidate
+
+PROMPT = "judge.contradiction"
+_MAX_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """What somebody else thinks of some completions.
+
+    Args:
+        contradictory: (sample, k) of those found contradictory.
+        num_asked: requests of this run; what is recorded is not asked again.
+        num_unreadable: answers that are none.
+        num_missing: requests without a reply; another run asks again.
+    """
+
+    contradictory: frozenset[tuple[str, int]]
+    num_asked: int
+    num_unreadable: int
+    num_missing: int
+
+    def contradicts(self, candidate: Candidate) -> bool:
+        """For `second_opinion_filter`."""
+        return (candidate.sample.id, candidate.k) in self.contradictory
+
+
+class SecondOpinion:
+    """A model behind a chat service that is asked about contradictions.
+
+    Args:
+        client: the model, its address and limits.
+    """
+
+    def __init__(self, client: ChatClient) -> None:
+        self.client = client
+        self.prompt = prompts.get(PROMPT)
+
+    def ask(self, candidates: Sequence[Candidate], body: Numbers, log: Path) -> Opinions:
+        """Opinions on candidates; those without a thought have nothing to be contradicted.
+
+        Args:
+            candidates: parsed and valid.
+            body: the form of their answers, for the scale.
+            log: JSONL file of recorded answers.
+
+        Raises:
+            TeacherError: the service refuses everything, a limit is reached, or the log is damaged. What was answered
+                is recorded.
+        """
+        questions = {(c.sample.id, c.k): self._question(c, body) for c in candidates if c.think}
+        keys = {pair: self._key(text) for pair, text in questions.items()}
+        text_of = {keys[pair]: text for pair, text in questions.items()}
+        answers = _read(log)
+        missing = [key for key in text_of if key not in answers]
+        self._record(missing, text_of, answers, log)
+        verdicts = {key: self.prompt.answer.parse(answers[key]) for key in text_of if key in answers}
+        found = {key for key, answer in verdicts.items() if answer.fields.get("verdict") == "contradictory"}
+        return Opinions(
+            frozenset(pair for pair, key in keys.items() if key in found),
+            num_asked=len(missing),
+            num_unreadable=sum(not answer.is_valid for answer in verdicts.values()),
+            num_missing=len(text_of) - len(verdicts),
+        )
+
+    def _question(self, candidate: Candidate, body: Numbers) -> str:
+        return self.prompt.render(
+            low=f"{body.low:g}",
+            high=f"{body.high:g}",
+            thought=candidate.think.replace('"', "'"),  # a quotation mark would end the quotation
+            score=f"{candidate.answer.score:.2f}",
+        )
+
+    def _key(self, text: str) -> str:
+        return hashlib.sha256(json.dumps([self.client.model, self.prompt.hash, text]).encode()).hexdigest()
+
+    def _record(self, missing: Sequence[str], text_of: dict[str, str], answers: dict[str, str], log: Path) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+
+            def take(request: ChatRequest, outcome: Outcome) -> None:
+                if isinstance(outcome, ChatReply):
+                    line = {"key": request.key, "model": self.client.model, "text": outcome.text}
+                    file.write(json.dumps(line) + "\n")
+                    file.flush()
+                    answers[request.key] = outcome.text
+
+            self.client.complete_all(self._requests(missing, text_of), take)
+
+    def _requests(self, missing: Iterable[str], text_of: dict[str, str]) -> Iterable[ChatRequest]:
+        for key in missing:
+            messages = [{"role": "user", "content": text_of[key]}]
+            yield ChatRequest(key, messages, temperature=0.0, max_tokens=_MAX_TOKENS, seed=0)
+
+
+def numbers_of(body: object) -> Numbers:
+    """The body, where answers are numbers.
+
+    Raises:
+        ConfigError: they are something else, and an opinion on a score has none to look at.
+    """
+    if not isinstance(body, Numbers):
+        raise ConfigError("a second opinion compares thoughts with scores; this prompt's answers are no numbers")
+    return body
+
+
+def _read(path: Path) -> dict[str, str]:
+    """Recorded answers by key; a last line that a kill cut off is dropped."""
+    if not path.is_file():
+        return {}
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        with path.open("r+b") as file:
+            file.truncate(end)
+    answers: dict[str, str] = {}
+    for number, line in enumerate(content[:end].splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            answers[record["key"]] = record["text"]
+        except (ValueError, KeyError, TypeError):
+            raise TeacherError(f"{path}:{number}: no recorded opinion; remove this line to ask again") from None
+    return answers
