@@ -129,3 +129,49 @@ def test_a_manifest_is_needed_to_ask(pondera, tmp_path):
     result = pondera("distill", "--out", tmp_path / "taught.jsonl")
     assert result.exit_code == 2
     assert "MANIFEST" in result.stderr
+
+
+def test_drops_are_shown_with_their_reasons_by_status_too(pondera, manifest, tmp_path):
+    with ChatServer(lambda payload: say("I cannot see the image")) as server:
+        done = pondera(*args_for(server, manifest, tmp_path))
+    assert done.exit_code == 1 and "no completion passed the filters" in done.stderr
+    table = pondera("distill", "--out", tmp_path / "taught.jsonl", "--status").stdout
+    for shown in (done.stdout, table):
+        assert "dropped:" in shown and "the teacher refused or saw no image" in shown
+    assert "I cannot see the image" in (tmp_path / "taught.distill" / "filters.md").read_text()
+
+
+def test_known_distortions_are_checked_where_asked_for_and_only_where_there_are_any(pondera, manifest, tmp_path):
+    praise = "<think>scene {} is clear of any noise, excellent sharpness, noise is excellent</think>"
+    with ChatServer(numbered()) as server:
+        refused = pondera(*args_for(server, manifest, tmp_path, "--check-facts"))
+        assert refused.exit_code == 2 and "no sample has known distortions" in refused.stderr
+        lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+        lines[0]["distortions"] = [{"type": "gaussian_noise", "level": 5}]
+        manifest.write_text("\n".join(map(json.dumps, lines)) + "\n")
+        count = iter(range(10**6))
+        server.behave = lambda payload: say(praise.format(f"number {next(count)}") + "<answer>4.80</answer>")
+        plain = pondera(*args_for(server, manifest, tmp_path, "--format", "json"))
+        checked = pondera(*args_for(server, manifest, tmp_path, "--check-facts", "--format", "json"))
+    assert (json.loads(plain.stdout)["num_kept"], json.loads(checked.stdout)["num_kept"]) == (3, 2)
+    assert json.loads(checked.stdout)["dropped"]["facts"] == 1 and json.loads(checked.stdout)["num_new"] == 0
+
+
+def test_a_second_opinion_is_asked_at_the_teachers_address_or_its_own(pondera, manifest, tmp_path):
+    def judge(payload):
+        asked = payload["messages"][0]["content"]
+        return say('<answer>{"verdict": "contradictory"}</answer>') if isinstance(asked, str) else say(TEXT.format("a"))
+
+    with ChatServer(judge) as server, ChatServer(judge) as other:
+        here = pondera(*args_for(server, manifest, tmp_path, "--second-opinion", "teacher"))
+        assert here.exit_code == 1 and "second opinions: 1 asked" in here.stdout  # three thoughts are one text
+        assert "a second opinion found thought and answer contradictory" in here.stdout
+        (tmp_path / "taught.distill" / "opinions.jsonl").unlink()
+        there = pondera(
+            *args_for(server, manifest, tmp_path, "--second-opinion", "teacher", "--opinion-url", other.url)
+        )
+        assert there.exit_code == 1 and len(other.payloads) == 1
+    alone = pondera("distill", manifest, "--out", tmp_path / "x.jsonl", "--opinion-url", "http://127.0.0.1:1/v1")
+    assert alone.exit_code == 2 and "goes with --second-opinion only" in alone.stderr
+    nowhere = pondera("distill", manifest, "--out", tmp_path / "x.jsonl", "--second-opinion", "m")
+    assert nowhere.exit_code == 2 and "needs the address of a service" in nowhere.stderr

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +15,7 @@ from pondera.cli.options import Plain, PlainOption, aligned, facts, progress
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
     from pondera.core.records import LabelScale, Sample
-    from pondera.teach import Distillation
+    from pondera.teach import Distillation, SecondOpinion
     from pondera.teach.filters import Filter
 
 
@@ -101,6 +102,15 @@ def distill(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Finish without responses that could not be had.")
     ] = False,
+    check_facts: Annotated[
+        bool,
+        typer.Option("--check-facts", help="Drop thoughts that contradict the known distortions of their sample."),
+    ] = False,
+    opinion_model: Annotated[
+        str | None,
+        typer.Option("--second-opinion", metavar="MODEL", help="Ask this model whether thought and score agree."),
+    ] = None,
+    opinion_url: Annotated[str | None, typer.Option(help="Address of its service.", show_default="--base-url")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the teacher.")] = 0,
     form: PlainOption = Plain.table,
 ) -> None:
@@ -142,16 +152,18 @@ def distill(
             "max_length": max_length,
         },
     )
+    second_opinion = _second_opinion(opinion_model, opinion_url, base_url, api_key_env, concurrency)
     done = run(
         chosen,
         who,
         out,
         num=num,
-        filters=_filters(answer_format, tolerance),
+        filters=_filters(answer_format, tolerance, chosen if check_facts else None),
         seed=seed,
         replace_score=replace_score,
         answer_format=answer_format,
         allow_missing=allow_missing,
+        second_opinion=second_opinion,
         on_progress=progress("responses"),
     )
     typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False) if form is Plain.json else _text(done))
@@ -178,17 +190,51 @@ def _show_status(out: Path, form: Plain) -> None:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     shown = {name: found[name] for name in ("state", "recorded", "wanted", "requests", "repeated")}
-    drops = {f"dropped: {name}": count for name, count in found.get("dropped", {}).items() if count}
-    typer.echo(facts({**shown, **found["usage"], **drops}))
+    typer.echo(facts({**shown, **found["usage"]}))
+    drops = _drops(found.get("dropped", {}), found.get("reasons", {}))
+    missing = [f"missing {name}: {why}" for name, why in found.get("missing", {}).items()]
+    for line in [*drops, *missing]:
+        typer.echo(line)
 
 
-def _filters(answer_format: AnswerFormat, tolerance: float | None) -> tuple[Filter, ...]:
-    from pondera.teach.filters import default_filters, tolerance_filter
+def _drops(dropped: Mapping[str, int], reasons: Mapping[str, str]) -> list[str]:
+    """How many completions each filter dropped, and why; nothing where none did."""
+    rows = [(f"  {count}", name, reasons[name]) for name, count in dropped.items() if count]
+    return ["dropped:", aligned(rows)] if rows else []
+
+
+def _second_opinion(
+    model: str | None, url: str | None, teacher_url: str | None, api_key_env: str | None, concurrency: int | None
+) -> SecondOpinion | None:
+    """The model to ask; key and concurrency are the teacher's."""
+    if model is None:
+        if url is not None:
+            raise typer.BadParameter("goes with --second-opinion only", param_hint="--opinion-url")
+        return None
+    from pondera.generate.chat import ChatClient
+    from pondera.teach import SecondOpinion
+
+    address = url or teacher_url
+    if address is None:
+        raise typer.BadParameter("needs the address of a service", param_hint="--opinion-url")
+    given: dict[str, Any] = {"api_key_env": api_key_env, "concurrency": concurrency}
+    return SecondOpinion(ChatClient(address, model, **{k: v for k, v in given.items() if v is not None}))
+
+
+def _filters(
+    answer_format: AnswerFormat, tolerance: float | None, checked: Sequence[Sample] | None
+) -> tuple[Filter, ...]:
+    """The default filters and those asked for; `checked` are the samples whose distortions are held against words."""
+    from pondera.teach.filters import default_filters, fact_filter, tolerance_filter
 
     filters = default_filters(answer_format)
-    if tolerance is None:
+    if tolerance is not None:
+        filters += (tolerance_filter(tolerance, _scale(answer_format)),)
+    if checked is None:
         return filters
-    return (*filters, tolerance_filter(tolerance, _scale(answer_format)))
+    if not any(sample.distortions for sample in checked):
+        raise typer.BadParameter("no sample has known distortions", param_hint="--check-facts")
+    return (*filters, fact_filter())
 
 
 def _scale(answer_format: AnswerFormat) -> LabelScale:
@@ -205,5 +251,6 @@ def _text(done: Distillation) -> str:
     lines.append(f"{done.num_responses} responses, {done.num_new} of them new")
     if done.num_missing:
         lines.append(f"{done.num_missing} responses are missing; the same command asks for them again")
-    rows = [(f"  {count}", name, done.reasons[name]) for name, count in done.dropped.items() if count]
-    return "\n".join([*lines, *(["dropped:", aligned(rows)] if rows else [])])
+    if done.opinions:
+        lines.append("second opinions: " + ", ".join(f"{count} {name}" for name, count in done.opinions.items()))
+    return "\n".join([*lines, *_drops(done.dropped, done.reasons)])

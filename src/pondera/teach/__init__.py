@@ -5,8 +5,8 @@ from pondera.teach.command import CommandTeacher
 from pondera.teach.distill import Distillation, distill, status
 from pondera.teach.measuring import MeasuringTeacher
 from pondera.teach.openai import OpenAITeacher
-from pondera.teach.vllm import VllmTeacher
 from pondera.teach.opinions import SecondOpinion
+from pondera.teach.vllm import VllmTeacher
 
 __all__ = [
     "CommandTeacher",
