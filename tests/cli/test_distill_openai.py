@@ -112,7 +112,6 @@ def test_the_key_is_sent_and_is_in_no_output_and_no_file(pondera, manifest, tmp_
         (("--teacher", "openai", "--base-url", "http://127.0.0.1:1/v1"), "needs both"),
         (("--concurrency", "3"), "--teacher openai only"),
         (("--base-url", "http://127.0.0.1:1/v1"), "--teacher openai only"),
-        (("--prompt", "quality.short"), "openai or vllm or command only"),
         (("--teacher", "vllm"), "needs a folder or hub id"),
         (("--teacher", "vllm", "--model", "m", "--max-cost", "3"), "--max-cost: goes with --teacher openai only"),
         (("--teacher", "openai", "--gpus", "2"), "--gpus: goes with --teacher vllm only"),
