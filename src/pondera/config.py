@@ -86,14 +86,23 @@ class OptimiserSection(Strict):
 Wordings = Literal["one", "pool"]
 
 
+Objective = Literal["levels", "ranking", "distance", "text"]
+
+
 class PretrainStage(Strict):
-    """The vision tower learns distortions from pristine pictures: which, how strong. No opinion score, no text."""
+    """The vision tower learns distortions from pristine pictures: which, how strong. No opinion score."""
 
     kind: Literal["pretrain"] = "pretrain"
     name: str = "pretrain"
     optimiser: OptimiserSection
     pristine: str | None = Field(
         None, description="JSONL manifest of undistorted pictures; null is the bundled photographs of split train."
+    )
+    objective: tuple[Objective, ...] = Field(
+        ("levels",),
+        min_length=1,
+        description="Losses that are added up: levels regresses the distortions; ranking, distance and text are "
+        "HiRQA-style, on crops whose versions share two types.",
     )
     steps: int = Field(ge=1)
     batch_size: int = Field(16, ge=1, description="Crops per process and step.")
@@ -103,6 +112,14 @@ class PretrainStage(Strict):
         "auto", description="auto is bfloat16 where the processor computes faster in it, else float32."
     )
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> PretrainStage:
+        if len(set(self.objective)) != len(self.objective):
+            raise ValueError(f"objective names a loss twice: {list(self.objective)}")
+        if "distance" in self.objective and "ranking" not in self.objective:
+            raise ValueError("objective distance compares with scores, which only ranking gives a meaning: add ranking")
+        return self
 
 
 class SoftLabelsSection(Strict):

@@ -38,7 +38,15 @@ class CropGroup:
     level_VT: NDArray[np.float32]
 
 
-def crop_group(pictures: Sequence[UInt8Array], *, side_px: int, num_versions: int, seed: int, index: int) -> CropGroup:
+def crop_group(
+    pictures: Sequence[UInt8Array],
+    *,
+    side_px: int,
+    num_versions: int,
+    seed: int,
+    index: int,
+    num_types: int | None = None,
+) -> CropGroup:
     """Group number `index` of the endless sequence that `seed` names.
 
     Args:
@@ -47,6 +55,8 @@ def crop_group(pictures: Sequence[UInt8Array], *, side_px: int, num_versions: in
         num_versions: V, >= 2.
         seed: >= 0.
         index: >= 0; groups do not depend on each other.
+        num_types: draw the damage of all versions from so many types, so that more of them differ in strength only;
+            None draws from all.
 
     Raises:
         ValueError: there are no pictures, or fewer than two versions.
@@ -62,9 +72,12 @@ def crop_group(pictures: Sequence[UInt8Array], *, side_px: int, num_versions: in
         pictures[int(generator.integers(len(pictures)))], [round(share * side_px) for share in size], generator
     )
     place = generator.random(2)
+    names = list(DISTORTIONS)
+    if num_types is not None:
+        names = [names[i] for i in generator.choice(len(names), num_types, replace=False)]
     views, levels = [], []
     for version in range(num_versions):
-        distortions = _drawn(generator) if version else ()
+        distortions = _drawn(names, generator) if version else ()
         damaged = crop
         for distortion in distortions:
             damaged = distort(damaged, distortion, int(generator.integers(2**31)))
@@ -82,13 +95,12 @@ def _crop(picture: UInt8Array, size: Sequence[int], generator: np.random.Generat
     return np.ascontiguousarray(crop[:, ::-1] if generator.random() < 0.5 else crop)
 
 
-def _drawn(generator: np.random.Generator) -> tuple[Distortion, ...]:
+def _drawn(names: Sequence[str], generator: np.random.Generator) -> tuple[Distortion, ...]:
     """One distortion of a random type and level, or two of different aspects in the order of a camera."""
-    names = list(DISTORTIONS)
-    chosen = [names[generator.integers(len(names))]]
+    chosen = [names[int(generator.integers(len(names)))]]
     if generator.random() < _DOUBLE_SHARE:
         others = [name for name in names if DISTORTIONS[name].aspect != DISTORTIONS[chosen[0]].aspect]
-        chosen.append(others[generator.integers(len(others))])
+        chosen += [others[int(generator.integers(len(others)))]] if others else []
     chosen.sort(key=lambda name: CAPTURE_ORDER[DISTORTIONS[name].aspect])
     return tuple(Distortion(name, int(generator.integers(1, 6))) for name in chosen)
 

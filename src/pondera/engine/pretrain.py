@@ -2,13 +2,13 @@
 
 A tower that starts from random weights finds noise, blur and blocking slowly when its only teacher is text. Here it
 sees crops of pristine pictures, each in several damaged versions side by side (`pondera.data.degraded_crops`), and
-regresses the levels of the distortions: facts, no opinion. In the spirit of the self-supervised stages of ARNIQA and
-HiRQA (arXiv:2508.15130, whose loss formulas are unpublished); the loss here is our own: mean squared error.
+regresses the levels of the distortions (mean squared error, our own), or learns with HiRQA-style losses
+(`tower_losses`): facts, no opinion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from pondera.config import PretrainStage
 from pondera.core.aspects import ASPECTS
+from pondera.core.presets.images import SEVERITIES
 from pondera.core.records import Media, Sample
 from pondera.data.degraded_crops import CropGroup, crop_group
 from pondera.data.distortions import DISTORTIONS
@@ -26,31 +27,86 @@ from pondera.data.images import load_image
 from pondera.data.manifest import read_manifest
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.engine.checkpoints import StageTrainer
+from pondera.engine.tower_losses import WEIGHTS, distance_loss, ranking_loss, strongest_text, text_loss
 from pondera.engine.training import add_callbacks, has_fast_bfloat16, training_arguments
 from pondera.errors import TrainingError
 from pondera.models import Family, ModelCard
 from pondera.models.nano.processing import to_pixel_values
 
+_TYPES_TO_RANK = 2  # with all types in play, hardly two versions of a crop would differ in strength only
 
-class LevelHead(nn.Module):
-    """Vision tower, projector, and a linear read-out of levels that is thrown away afterwards.
+
+class TowerHead(nn.Module):
+    """Vision tower, projector, and linear read-outs that are thrown away afterwards.
 
     Args:
-        model: the whole model; its decoder takes no part.
+        family: the model and its tokenizer; the decoder takes no part.
+        objective: which read-outs there are.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, family: Family, objective: Sequence[str]) -> None:
         super().__init__()
-        self.vision_tower = model.base_model.vision_tower
-        self.projector = model.base_model.projector
-        # Aspects and the strongest level follow from the types; reading them out too shapes what types share.
-        self.read_out = nn.Linear(model.config.get_text_config().hidden_size, len(DISTORTIONS) + len(ASPECTS) + 1)
-        self._encode_views = model.base_model.encode_views
+        base, width = family.model.base_model, int(family.model.config.get_text_config().hidden_size)
+        self.vision_tower, self.projector = base.vision_tower, base.projector
+        self._encode_views = base.encode_views
+        self.read_outs = nn.ModuleDict()
+        if "levels" in objective:
+            # Aspects and the strongest level follow from the types; reading them out too shapes what types share.
+            self.read_outs["levels"] = nn.Linear(width, len(DISTORTIONS) + len(ASPECTS) + 1)
+        if "ranking" in objective:
+            self.read_outs["score"] = nn.Linear(width, 1)
+        if "text" in objective:
+            self.read_outs["text"] = nn.Linear(width, width)
+            self.register_buffer("words_CD", _text_features(family), persistent=False)
 
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Views [N, 3, px, px] -> levels [N, types + aspects + 1], as `level_targets` orders them."""
+    def forward(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Views [N, 3, px, px] -> embeddings `z` [N, D] of length 1; `levels` [N, types + aspects + 1], as
+        `level_targets` orders them; `score` [N] in [0, 1]; `text` [C, D], the texts' embeddings of length 1."""
         cells = self._encode_views(pixel_values[:, None])
-        return self.read_out(self.projector.without_place(cells).mean((1, 2)))
+        pooled = self.projector.without_place(cells).mean((1, 2))
+        found = {"z": F.normalize(pooled.float(), dim=-1)}
+        for name, read_out in self.read_outs.items():
+            if name == "text":
+                found[name] = F.normalize(read_out(self.words_CD).float(), dim=-1)
+            else:
+                found[name] = read_out(pooled).float()
+        if "score" in found:
+            found["score"] = found["score"].squeeze(-1).sigmoid()
+        return found
+
+
+def tower_losses(
+    found: Mapping[str, torch.Tensor], level_GVT: torch.Tensor, objective: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """The losses of an objective by name, unweighted.
+
+    Args:
+        found: what `TowerHead` gives for N = G x V views, groups one after the other.
+        level_GVT: level of each type in each version, as a share of the strongest.
+        objective: names.
+    """
+    shape, level_NT = level_GVT.shape[:2], level_GVT.flatten(0, 1)
+    losses = {}
+    if "levels" in objective:
+        losses["levels"] = F.mse_loss(found["levels"], level_targets(level_NT))
+    if "ranking" in objective:
+        losses["ranking"] = ranking_loss(found["score"].view(shape), level_GVT)
+    if "distance" in objective:
+        losses["distance"] = distance_loss(found["z"].view(*shape, -1), found["score"].view(shape))
+    if "text" in objective:
+        losses["text"] = text_loss(found["z"], found["text"], strongest_text(level_NT))
+    return losses
+
+
+def _text_features(family: Family) -> torch.Tensor:
+    """Mean embeddings of "a photo with SEVERITY TYPE", [C, D], in the order of `strongest_text`. The model's own token
+    embeddings stand in for a text encoder, which a nano model does not have."""
+    kinds = [name.replace("_", " ") for name in DISTORTIONS]
+    texts = ["a clean photo", *(f"a photo with {word} {kind}" for kind in kinds for word in SEVERITIES[:5])]
+    embed = family.model.get_input_embeddings()
+    with torch.no_grad():
+        rows = [embed(torch.tensor(family.encode_text(text), device=family.device)).mean(0) for text in texts]
+    return torch.stack(rows).float()
 
 
 def level_targets(level_NT: torch.Tensor) -> torch.Tensor:
@@ -79,7 +135,12 @@ class CropGroups(torch.utils.data.Dataset[CropGroup]):
 
     def __getitem__(self, index: int) -> CropGroup:
         return crop_group(
-            self.pictures, side_px=self.side_px, num_versions=self.stage.versions, seed=self.seed, index=index
+            self.pictures,
+            side_px=self.side_px,
+            num_versions=self.stage.versions,
+            seed=self.seed,
+            index=index,
+            num_types=None if self.stage.objective == ("levels",) else _TYPES_TO_RANK,
         )
 
 
@@ -87,28 +148,40 @@ def collate(groups: Sequence[CropGroup]) -> dict[str, torch.Tensor]:
     """All versions of all groups in one batch."""
     return {
         "views": torch.from_numpy(np.concatenate([group.views_VPPC for group in groups])),
-        "levels": torch.from_numpy(np.concatenate([group.level_VT for group in groups])),
+        "levels": torch.from_numpy(np.stack([group.level_VT for group in groups])),
     }
 
 
 class PretrainTrainer(StageTrainer):
-    """Mean squared error of levels.
+    """The weighted losses of an objective.
 
     Args:
         family: the model; its vision part is changed in place.
-        seed: of the read-out.
+        objective: names of the losses.
+        seed: of the read-outs.
         **kwargs: for the library's trainer.
     """
 
-    def __init__(self, family: Family, *, seed: int, **kwargs: Any) -> None:
+    def __init__(self, family: Family, objective: Sequence[str], *, seed: int, **kwargs: Any) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            head = LevelHead(family.model).to(family.device)
+            head = TowerHead(family, objective).to(family.device)
+        self.objective: Sequence[str] = tuple(objective)
+        self._step_logs: dict[str, float] = {}
         super().__init__(model=head, data_collator=collate, **kwargs)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One batch."""
-        return F.mse_loss(model(to_pixel_values(inputs["views"])).float(), level_targets(inputs["levels"]))
+        losses = tower_losses(model(to_pixel_values(inputs["views"])), inputs["levels"], self.objective)
+        if len(losses) > 1:
+            self._step_logs = {f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}
+        return sum((WEIGHTS[name] * loss for name, loss in losses.items()), torch.zeros((), device=self.args.device))
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """The parts of a loss go on its line."""
+        if "loss" in logs:
+            logs = {**logs, **self._step_logs}
+        super().log(logs, *args, **kwargs)
 
 
 def run_pretrain(
@@ -145,7 +218,7 @@ def run_pretrain(
         bf16=stage.precision == "bfloat16" or (stage.precision == "auto" and has_fast_bfloat16()),
     )
     groups = CropGroups(pictures, stage, side_px=family.model.config.tile_px, seed=seed)
-    trainer = PretrainTrainer(family, seed=seed, args=arguments, train_dataset=groups)
+    trainer = PretrainTrainer(family, stage.objective, seed=seed, args=arguments, train_dataset=groups)
     add_callbacks(trainer, stage.name, metrics)
     trainer.run(resume=resume)
 
