@@ -224,7 +224,6 @@ def test_distill_fails_when_nothing_passes_the_filters(pondera, manifest, tmp_pa
     "args",
     [
         ("--command", "python teacher.py"),
-        ("--prompt", "quality.short"),
         ("--teacher", "command"),
         ("--tolerance", "-1"),
         ("--split", "nowhere"),

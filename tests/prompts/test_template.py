@@ -27,6 +27,9 @@ SAMPLE_ANSWERS = {
     "level": '<answer>{"level": "good"}</answer>',
 }
 OWN_ANSWERS = {
+    "insight.rating": '<think>sharp</think><answer>{"rating": 3.5}</answer>',
+    "insight.degradation": '<think>t</think><answer>{"distortion_class": "blur", "severity": "slight"}</answer>',
+    "insight.compare": '<think>t</think><answer>{"choice": "Similar"}</answer>',
     "short.five.fast": "<answer>1\n2\n3\n4\n5</answer>",
     "short.rating": '<think>sharp</think><answer>{"rating": 3.5}</answer>',
     "short.degradation": '<think>t</think><answer>{"distortion_class": "null", "severity": "null"}</answer>',
