@@ -29,6 +29,20 @@ class ModelSection(Strict):
     tile_px: int = Field(96, ge=32, description="Side of a fresh nano model's views, pixels.")
     num_crops: int = Field(4, ge=0, description="Native crops beside the global view of a fresh nano model.")
     grid: int = Field(2, ge=1, description="Image tokens per side of a view of a fresh nano model.")
+    global_tiles: int = Field(1, ge=1, description="Views per side of the global view of a fresh nano model.")
+    cell_changes: bool = Field(False, description="A fresh nano model also sees how successive cells differ.")
+    mirror: bool = Field(True, description="Mirror views in training; off where places have an order, as in a montage.")
+    vision_from: str | None = Field(
+        None, description="Nano model, name or folder, whose vision tower a fresh nano model starts with."
+    )
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> ModelSection:
+        if self.vision_from is not None and self.init != "nano-new":
+            raise ValueError(f"vision_from is for fresh models; init {self.init!r} has a vision tower of its own")
+        if self.global_tiles > 1 and self.mirror:
+            raise ValueError("mirror must be false where global_tiles > 1: mirrored views would be out of order")
+        return self
 
 
 class DataSection(Strict):

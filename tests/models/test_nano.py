@@ -130,3 +130,68 @@ def test_a_frozen_tower_is_replaced_by_its_output_for_prompts_with_several_pictu
         with torch.no_grad():
             pixels, cells = (family.model(input_ids=ids, **family.media_batch([p])).logits for p in (prompt, features))
         torch.testing.assert_close(cells, pixels, rtol=0, atol=1e-5)
+
+
+VIDEO = {"num_crops": 1, "global_tiles": 2, "mirror": False}
+
+
+def _numbered_montage() -> np.ndarray:
+    """A 4 x 4 montage whose cells are grey 0, 10, ..., 150 in time order."""
+    values = np.arange(0, 160, 10, dtype=np.uint8).reshape(4, 4).repeat(16, 0).repeat(16, 1)
+    return np.stack([values] * 3, -1)
+
+
+def test_every_cell_of_a_montage_has_an_image_token_of_its_own():
+    """With 2 x 2 tiles of 32 pixels and a grid of 2, a cell of a 64-pixel montage is a quarter of a tile."""
+    processor = NanoImageProcessor(tile_px=32, num_crops=1, global_tiles=2)
+    views = processor.preprocess([_numbered_montage()])["pixel_values"][0]
+    assert views.shape == (5, 3, 32, 32)
+    cells = ((views[:4, 0] + 1) * 127.5).round().unflatten(1, (2, 16)).unflatten(3, (2, 16))
+    assert bool((cells == cells[:, :, :1, :, :1]).all())  # a token's cell is of one frame
+    values = cells[:, :, 0, :, 0].unflatten(0, (2, 2)).transpose(1, 2).flatten()
+    assert values.tolist() == list(range(0, 160, 10))
+
+
+def test_changes_are_between_successive_cells_row_by_row():
+    from pondera.models.nano.modeling import cell_changes
+
+    time_order = torch.arange(16.0) ** 2
+    cells = time_order.view(2, 2, 2, 2).transpose(1, 2).reshape(1, 4, 4, 1)  # tile by tile, as the tower gives them
+    change = cell_changes(cells, 2, 2).view(2, 2, 2, 2).transpose(1, 2).flatten()
+    assert change.tolist() == [0.0, *(2.0 * n + 1 for n in range(15))]
+
+
+def test_a_model_with_cell_changes_tells_a_frozen_montage_from_a_moving_one_by_them_alone():
+    family = tiny_family(cell_changes=True, **VIDEO)
+    with torch.no_grad():
+        for parameter in family.model.model.projector.linear_2.parameters():
+            parameter.zero_()
+    moving, frozen = _numbered_montage(), np.full((64, 64, 3), 70, np.uint8)
+    first, second = (
+        family.model.model.get_image_features(family.processor.image_processor.preprocess([p])["pixel_values"])
+        for p in (moving, frozen)
+    )
+    assert not torch.allclose(first, second)
+    assert family.processor.tokens_per_image == first.shape[1] == 20
+
+
+def test_several_tiles_are_saved_and_loaded(tmp_path):
+    family = tiny_family(cell_changes=True, **VIDEO)
+    family.save(tmp_path)
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
+    batch = AutoProcessor.from_pretrained(tmp_path)(text=[family.prompt_text("Rate it.")], images=[noise_image()])
+    expected = family.processor(text=[family.prompt_text("Rate it.")], images=[noise_image()])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model(input_ids=torch.tensor(batch["input_ids"]), pixel_values=batch["pixel_values"]).logits,
+            family.model(input_ids=torch.tensor(expected["input_ids"]), pixel_values=expected["pixel_values"]).logits,
+        )
+
+
+def test_jitter_mirrors_only_where_it_may():
+    image = noise_image(64, 96)
+    plain = NanoImageProcessor(tile_px=32, num_crops=0, mirror=False)
+    views = [plain.preprocess([image], jitter_seed=seed)["pixel_values"] for seed in range(8)]
+    assert all(torch.equal(view, views[0]) for view in views)
+    with pytest.raises(ValueError, match="cannot be mirrored"):
+        tiny_family(global_tiles=2)

@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pondera.core.records import Media, MediaRole, Sample
-from pondera.data.images import ImageSource, load_image
+from pondera.core.records import Media, MediaKind, MediaRole, Sample
+from pondera.data.images import ImageSource, is_image_file, load_image
+from pondera.data.video import is_video_file
 from pondera.errors import ManifestError
 
 UInt8Array = NDArray[np.uint8]
@@ -94,6 +95,11 @@ class Presentation:
         return tuple(part for part in self.parts if not isinstance(part, str))
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The words, in order."""
+        return tuple(part for part in self.parts if isinstance(part, str))
+
+    @property
     def num_bytes(self) -> int:
         """Memory that the pictures take."""
         return sum(image.nbytes for image in self.images)
@@ -152,6 +158,17 @@ def _put(parts: list[Any], place: Place, frame: UInt8Array | None) -> None:
 
 Change = Callable[[Presentation, Sample, int], Presentation]
 """Makes a second view from (presentation, sample, seed)."""
+
+
+def shuffled(shown: Presentation, sample: Sample, seed: int) -> Presentation:
+    """A `Change`: the frames of every run in a random order, each order of one run equally likely."""
+    generator = np.random.default_rng(seed)
+    return shown.with_frames(lambda num: generator.permutation(num).tolist())
+
+
+def kind_of(path: str | Path) -> MediaKind:
+    """Image or video, by the ending of the name; an animated picture counts as an image."""
+    return "video" if is_video_file(path) and not is_image_file(path) else "image"
 
 
 def show_image(source: ImageSource) -> Presentation:

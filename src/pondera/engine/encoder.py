@@ -23,11 +23,12 @@ class PresentationCache:
     def __init__(self, layout: Layout | None = None, limit_bytes: int = 1 << 30) -> None:
         self.layout = layout or Layout()
         self.limit_bytes = limit_bytes
-        self._held: OrderedDict[tuple[str, int], Presentation] = OrderedDict()
+        self._held: OrderedDict[tuple[str, int | None], Presentation] = OrderedDict()
         self._bytes = 0
 
-    def get(self, sample: Sample, variant: int) -> Presentation:
-        """What is shown of a sample; the variant seeds at which times the frames of a video are taken.
+    def get(self, sample: Sample, variant: int | None) -> Presentation:
+        """What is shown of a sample; the variant seeds at which times the frames of a video are taken, None takes bin
+        centres.
 
         Raises:
             MediaError, ManifestError, MissingExtra: as in `present`.

@@ -25,7 +25,7 @@ from pondera.config import (
 )
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
-from pondera.data.presentation import Layout
+from pondera.data.presentation import Layout, present
 from pondera.engine.cold_start import run_cold_start
 from pondera.engine.files import discard, new_folder, saving
 from pondera.engine.pretrain import run_pretrain
@@ -137,7 +137,7 @@ def plan_stages(recipe: Recipe) -> list[StagePlan]:
         TrainingError: there is nothing to learn from, or content is in training and in validation.
         ManifestError: a manifest cannot be read.
     """
-    seen = set(_card_of(recipe.model).trained_on)
+    seen = {name for card in _cards_of(recipe.model) for name in card.trained_on}
     read: dict[str, tuple[list[Sample], list[Sample]]] = {}
     plans = []
     for stage in recipe.stages:
@@ -202,10 +202,11 @@ def _reference(recipe: Recipe, stage: ReinforceStage, out: Path, plans: Sequence
     return _start(recipe, before, plans)
 
 
-def _card_of(section: ModelSection) -> ModelCard:
-    """The card of the model that the recipe starts from; an empty one for fresh weights and hub ids."""
-    folder = None if section.init == "nano-new" else resolve(section.init)
-    return ModelCard() if folder is None else ModelCard.read(folder)
+def _cards_of(section: ModelSection) -> list[ModelCard]:
+    """The cards of the models whose weights the recipe starts from; none for fresh weights and hub ids."""
+    names = [section.vision_from if section.init == "nano-new" else section.init]
+    folders = [resolve(name) for name in names if name is not None]
+    return [ModelCard.read(folder) for folder in folders if folder is not None]
 
 
 def read_samples(data: DataSection) -> tuple[list[Sample], list[Sample]]:
@@ -265,16 +266,43 @@ def _family(recipe: Recipe, previous: Path | None, plans: Sequence[StagePlan]) -
         tile_px=section.tile_px,
         num_crops=section.num_crops,
         grid=section.grid,
+        global_tiles=section.global_tiles,
+        cell_changes=section.cell_changes,
+        mirror=section.mirror,
     )
+    if section.vision_from is not None:
+        _take_vision(model, section.vision_from)
     return Family(model.to(default_device()), processor)  # type: ignore[arg-type]
 
 
 def _words(plans: Sequence[StagePlan]) -> list[str]:
-    """What the tokenizer of a fresh model learns from: the questions and rationales of all stages."""
+    """What the tokenizer of a fresh model learns from: questions, rationales, and words between pictures."""
     cards = [plan.card for plan in plans]
     asked = [name for card in cards for name in (card.prompt, card.fast_prompt, *card.tasks.values()) if name]
     stages = [plan.stage for plan in plans]
     asked += [s.soft_labels.prompt for s in stages if isinstance(s, ColdStartStage) and s.soft_labels]
     texts = [text for name in dict.fromkeys(asked) for text in prompts.get(name).paraphrases]
     rationales = {sample.id: sample.rationale for plan in plans for sample in plan.train if sample.rationale}
+    texts += [w for plan in plans for sample in _some_videos(plan.train) for w in present(sample, plan.card.view).words]
     return [*texts, *rationales.values()]
+
+
+def _some_videos(samples: Sequence[Sample], num: int = 8) -> list[Sample]:
+    """Videos whose words between pictures the tokenizer learns; they are much the same for all."""
+    videos = [sample for sample in samples if sample.kind == "video"]
+    return videos[:: max(1, len(videos) // num)][:num]
+
+
+def _take_vision(model: Any, source: str) -> None:
+    """Copy the vision tower of another nano model."""
+    other = load_model(source).family.model
+    if not hasattr(other.base_model, "encode_views"):
+        raise ConfigError(f"model.vision_from = {source!r}: this is no nano model; its tower does not fit")
+    own, kept = model.state_dict(), other.state_dict()
+    try:
+        taken = {name: kept[name] for name in own if ".vision_tower." in name}
+        model.load_state_dict({**own, **taken})
+    except (KeyError, RuntimeError) as error:
+        raise ConfigError(
+            f"model.vision_from = {source!r}: its vision tower has other widths than model.vision_widths ({error})"
+        ) from None

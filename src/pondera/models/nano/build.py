@@ -25,6 +25,9 @@ def build_nano(
     tile_px: int = 96,
     num_crops: int = 4,
     grid: int = 2,
+    global_tiles: int = 1,
+    cell_changes: bool = False,
+    mirror: bool = True,
 ) -> tuple[NanoForConditionalGeneration, NanoProcessor]:
     """Make a nano model and its processor with seeded random weights.
 
@@ -37,10 +40,16 @@ def build_nano(
         tile_px: side of a view in pixels.
         num_crops: native crops beside the global view.
         grid: image tokens per side of a view.
+        global_tiles: views per side of the global view; with more than one, `mirror` must be off, or mirrored views
+            would stand in the order of those that are not.
+        cell_changes: as in `NanoConfig`.
+        mirror: as in `NanoImageProcessor`.
 
     Raises:
-        ValueError: the model would have more than five million parameters.
+        ValueError: the model would have more than five million parameters, or mirrors a global view of several tiles.
     """
+    if mirror and global_tiles > 1:
+        raise ValueError(f"a global view of {global_tiles} x {global_tiles} tiles cannot be mirrored; set mirror=False")
     tokenizer = train_tokenizer(texts)
     config = NanoConfig(
         vision_config=ResNetConfig(
@@ -68,6 +77,8 @@ def build_nano(
         tile_px=tile_px,
         num_crops=num_crops,
         grid=grid,
+        global_tiles=global_tiles,
+        cell_changes=cell_changes,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -78,7 +89,7 @@ def build_nano(
     if num_parameters > MAX_PARAMETERS:
         raise ValueError(f"the nano model has at most {MAX_PARAMETERS:,} parameters, this one {num_parameters:,}")
     processor = NanoProcessor(
-        NanoImageProcessor(tile_px=tile_px, num_crops=num_crops),
+        NanoImageProcessor(tile_px=tile_px, num_crops=num_crops, global_tiles=global_tiles, mirror=mirror),
         tokenizer,
         chat_template=CHAT_TEMPLATE,
         tokens_per_image=config.tokens_per_image,

@@ -18,6 +18,10 @@ class NanoConfig(PretrainedConfig):
         tile_px: side of a view in pixels; every view is square.
         num_crops: native-resolution crops beside the global view.
         grid: each view becomes grid x grid image tokens.
+        global_tiles: the global view is scaled to so many views per side and cut into them. With 2 and a grid of 2,
+            every cell of a 4 x 4 montage has an image token of its own.
+        cell_changes: image tokens of the global view also hold how its cells differ from the one before, row by row:
+            in a montage, what changed from frame to frame.
     """
 
     model_type = "pondera_nano"
@@ -29,6 +33,8 @@ class NanoConfig(PretrainedConfig):
     tile_px: int = 96
     num_crops: int = 4
     grid: int = 2
+    global_tiles: int = 1
+    cell_changes: bool = False
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -37,9 +43,14 @@ class NanoConfig(PretrainedConfig):
         super().__post_init__(**kwargs)
 
     @property
+    def num_views(self) -> int:
+        """Views of one image: those of the global view, then the crops."""
+        return self.global_tiles**2 + self.num_crops
+
+    @property
     def tokens_per_image(self) -> int:
-        """Image tokens of one image: the global view and the crops."""
-        return (1 + self.num_crops) * self.grid**2
+        """Image tokens of one image."""
+        return self.num_views * self.grid**2
 
 
 def _as_config(value: Any, default_type: str) -> PretrainedConfig:

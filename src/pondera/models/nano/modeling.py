@@ -71,6 +71,23 @@ def pooled_statistics(feature_maps: tuple[torch.Tensor, ...], grid: int) -> torc
     return torch.cat(pooled, dim=1).flatten(2).transpose(1, 2)
 
 
+def cell_changes(cells: torch.Tensor, tiles: int, grid: int) -> torch.Tensor:
+    """Absolute difference of every cell of a global view from the one before it, row by row; 0 for the first.
+
+    Args:
+        cells: [images, tiles x tiles, grid x grid, channels], tiles row by row, and cells row by row within a tile.
+        tiles: per side of the global view.
+        grid: cells per side of a tile.
+
+    Returns:
+        The same shape and order.
+    """
+    split = cells.unflatten(2, (grid, grid)).unflatten(1, (tiles, tiles))
+    rows = split.transpose(2, 3).flatten(1, 4)  # tile row, cell row, tile column, cell column
+    change = (rows - torch.cat([rows[:, :1], rows[:, :-1]], dim=1)).abs()
+    return change.unflatten(1, (tiles, grid, tiles, grid)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+
 class NanoProjector(nn.Module):
     """Statistics of the cells of all views -> image tokens."""
 
@@ -81,11 +98,20 @@ class NanoProjector(nn.Module):
         self.linear_1 = nn.Linear(2 * channels, hidden)
         self.linear_2 = nn.Linear(hidden, hidden)
         # The decoder cannot tell the views apart without this: positions restart with every prompt's length.
-        self.place = nn.Parameter(torch.zeros(1 + config.num_crops, config.grid**2, hidden))
+        self.place = nn.Parameter(torch.zeros(config.num_views, config.grid**2, hidden))
+        self.tiles, self.grid = config.global_tiles, config.grid
+        self.changes: nn.Module | None = None
+        if config.cell_changes:
+            self.changes = nn.Sequential(nn.LayerNorm(2 * channels), nn.Linear(2 * channels, hidden))
 
     def forward(self, cells: torch.Tensor) -> torch.Tensor:
         """Cells [images, views, cells, channels] -> image tokens [images, views x cells, hidden]."""
-        return (self.without_place(cells) + self.place[: cells.shape[1]]).flatten(1, 2)
+        tokens = self.without_place(cells) + self.place[: cells.shape[1]]
+        if self.changes is not None:
+            num_tiles = self.tiles**2
+            change = self.changes(cell_changes(cells[:, :num_tiles], self.tiles, self.grid))
+            tokens = torch.cat([tokens[:, :num_tiles] + change, tokens[:, num_tiles:]], dim=1)
+        return tokens.flatten(1, 2)
 
     def without_place(self, cells: torch.Tensor) -> torch.Tensor:
         """Cells [..., channels] -> tokens [..., hidden] that do not say from which view they are."""

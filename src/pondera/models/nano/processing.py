@@ -24,14 +24,20 @@ class NanoImageProcessor(BaseImageProcessor):
     Args:
         tile_px: side of a view.
         num_crops: native crops; their centres spread evenly over the image.
+        global_tiles: the global view is scaled to so many views per side and cut into them, row by row.
+        mirror: whether jitter mirrors left and right; off where the order of places means something, as in a montage.
     """
 
     model_input_names = ["pixel_values"]  # noqa: RUF012 - the library's own form
 
-    def __init__(self, tile_px: int = 96, num_crops: int = 4, **kwargs: Any) -> None:
+    def __init__(
+        self, tile_px: int = 96, num_crops: int = 4, global_tiles: int = 1, mirror: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.tile_px = tile_px
         self.num_crops = num_crops
+        self.global_tiles = global_tiles
+        self.mirror = mirror
 
     def preprocess(
         self, images: Any, jitter_seed: int | None = None, return_tensors: Any = None, **_: Any
@@ -40,21 +46,22 @@ class NanoImageProcessor(BaseImageProcessor):
 
         Args:
             images: PIL images or uint8 arrays [H, W, 3]; nested lists are flattened.
-            jitter_seed: training only: crops at seeded random places instead of the even spread, and seeded
-                left-right mirroring.
+            jitter_seed: training only: crops at seeded random places instead of the even spread, and, with `mirror`,
+                seeded left-right mirroring.
             return_tensors: ignored by design of the format: the result is always torch.
         """
         views = [self._views(_to_array(image), jitter_seed, i) for i, image in enumerate(_flatten(images))]
         return BatchFeature({"pixel_values": to_pixel_values(torch.from_numpy(np.stack(views)))})
 
     def _views(self, image: np.ndarray, jitter_seed: int | None, index: int) -> np.ndarray:
-        px = self.tile_px
-        scaled = Image.fromarray(image).resize((px, px), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        px, num = self.tile_px, self.global_tiles
+        scaled = Image.fromarray(image).resize((num * px, num * px), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        tiles = np.asarray(scaled).reshape(num, px, num, px, 3).swapaxes(1, 2).reshape(-1, px, px, 3)
         native = _mirror_up_to(image, px)
         rng = None if jitter_seed is None else np.random.default_rng([jitter_seed, index])
         crops = [native[y : y + px, x : x + px] for x, y in self._corners(native.shape[1], native.shape[0], rng)]
-        views = np.stack([np.asarray(scaled), *crops])
-        if rng is not None and rng.random() < 0.5:
+        views = np.stack([*tiles, *crops])
+        if rng is not None and self.mirror and rng.random() < 0.5:
             views = views[:, :, ::-1]
         return np.ascontiguousarray(views)
 
