@@ -10,7 +10,12 @@ from __future__ import annotations
 import re
 
 ASPECTS: tuple[str, ...] = ("sharpness", "noise", "compression", "exposure", "contrast", "colour")
-"""What is graded. A grade is quality, never amount: excellent noise is no noise."""
+"""What is graded in an image. A grade is quality, never amount: excellent noise is no noise."""
+
+TEMPORAL_ASPECTS: tuple[str, ...] = ("stability", "smoothness", "flicker")
+"""What is graded in a video besides: does the camera shake, is motion fluent, does brightness hold?"""
+
+_NAMED = (*ASPECTS, *TEMPORAL_ASPECTS)
 
 GRADES: dict[str, int] = {"bad": 1, "poor": 2, "fair": 3, "good": 4, "excellent": 5}
 """The five-grade quality scale of ITU-R BT.500 and ITU-T P.910."""
@@ -18,7 +23,7 @@ GRADES: dict[str, int] = {"bad": 1, "poor": 2, "fair": 3, "good": 4, "excellent"
 GRADE_WORDS: dict[int, str] = {value: word for word, value in GRADES.items()}
 
 _SPELLINGS = {"color": "colour", "colors": "colour", "colours": "colour"}
-_ASPECT = rf"(?:{'|'.join((*ASPECTS, *_SPELLINGS))})"
+_ASPECT = rf"(?:{'|'.join((*_NAMED, *_SPELLINGS))})"
 _GRADE = rf"(?:{'|'.join(GRADES)})"
 _HEDGE = r"(?:very|rather|quite|only|just|still|also|both|all|clearly|really|somewhat|about)"
 _LIST = rf"{_ASPECT}(?:(?:\s*,\s*(?:and\s+)?|\s+and\s+|\s*/\s*){_ASPECT})*"
@@ -52,7 +57,8 @@ def read_grades(text: str) -> dict[str, int]:
         text: any text; letter case is free, "color" counts as "colour".
 
     Returns:
-        Grade 1 (bad) to 5 (excellent) by aspect, in the order of `ASPECTS`; aspects that are not graded are absent.
+        Grade 1 (bad) to 5 (excellent) by aspect, in the order of `ASPECTS` and `TEMPORAL_ASPECTS`; aspects that are
+        not graded are absent.
     """
     text = _NEGATED.sub(" ", text)
     found: list[tuple[int, str, int]] = []
@@ -63,7 +69,7 @@ def read_grades(text: str) -> dict[str, int]:
     for match in _ATTRIBUTE.finditer(rest):
         found += _graded(match, match["grade"])
     last = {aspect: grade for _, aspect, grade in sorted(found, key=lambda pair: pair[0])}
-    return {aspect: last[aspect] for aspect in ASPECTS if aspect in last}
+    return {aspect: last[aspect] for aspect in _NAMED if aspect in last}
 
 
 def worst_aspect(text: str) -> str | None:
@@ -98,8 +104,8 @@ def aspect_name(word: str) -> str:
         ValueError: the word is no aspect.
     """
     name = _SPELLINGS.get(word.strip().lower(), word.strip().lower())
-    if name not in ASPECTS:
-        raise ValueError(f"unknown aspect {word!r}; the aspects are {', '.join(ASPECTS)}")
+    if name not in _NAMED:
+        raise ValueError(f"unknown aspect {word!r}; the aspects are {', '.join(_NAMED)}")
     return name
 
 

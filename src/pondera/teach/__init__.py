@@ -6,6 +6,7 @@ from pondera.teach.distill import Distillation, distill, status
 from pondera.teach.measuring import MeasuringTeacher
 from pondera.teach.openai import OpenAITeacher
 from pondera.teach.opinions import SecondOpinion
+from pondera.teach.video_measuring import VideoMeasuringTeacher
 from pondera.teach.vllm import VllmTeacher
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Teacher",
     "TeacherResponse",
     "Unanswered",
+    "VideoMeasuringTeacher",
     "VllmTeacher",
     "distill",
     "status",
