@@ -32,6 +32,7 @@ from pondera.cli import (
 from pondera.errors import PonderaError
 
 _GO_ON = {
+    "quickstart-video": "finished stages are kept; go on with the same command",
     "quickstart": "finished stages are kept; go on with the same command",
     "data": "what is made is kept; go on with the same command",
     "distill": "responses so far are kept; go on with the same command",
@@ -43,8 +44,8 @@ _GO_ON = {
 
 
 _ORDER = (
-    "quickstart", "score", "compare", "data", "distill", "train", "evaluate", "metrics", "judge", "serve", "recipes",
-    "rewards", "models",
+    "quickstart", "quickstart-video", "score", "compare", "data", "distill", "train", "evaluate", "metrics", "judge",
+    "serve", "recipes", "rewards", "models",
 )  # fmt: skip
 
 
@@ -107,6 +108,10 @@ app.command(
     short_help="Run the whole pipeline on bundled photographs.",
     epilog=_example("pondera quickstart --out quickstart"),
 )(quickstart.quickstart)
+app.command(
+    "quickstart-video",
+    epilog=_example("pondera quickstart-video --out quickstart-video"),
+)(quickstart.quickstart_video)
 app.command("score", epilog=_example("pondera score photo.jpg", "pondera score photos/ --mode fast --out scores.csv"))(
     score.score
 )

@@ -1,4 +1,4 @@
-"""`pondera quickstart`: the whole pipeline from one command."""
+"""`pondera quickstart` and `quickstart-video`: the whole pipeline from one command."""
 
 from __future__ import annotations
 
@@ -26,3 +26,22 @@ def quickstart(
 
     quiet_loading()
     run_quickstart(out, seed=seed)
+
+
+def quickstart_video(
+    out: Annotated[Path, typer.Option(help="Folder for data, runs and report.")] = Path("quickstart-video"),
+    seed: Annotated[int, typer.Option(min=0, help="Same seed and machine, same weights.")] = 0,
+) -> None:
+    """Teach a small model to judge videos: move, damage, distil, cold-start, reinforce, evaluate, report.
+
+    A camera moves over the bundled photographs; codecs and faults of time damage the clips. Needs no GPU and no
+    network, and takes some minutes. Finished stages are kept: run the same command again after an interruption.
+    """
+    require("video", "av")
+    require("train", "accelerate", "tqdm", "pyarrow")
+    require("report", "jinja2")
+
+    from pondera.quickstart_video import run_quickstart_video  # loads torch
+
+    quiet_loading()
+    run_quickstart_video(out, seed=seed)
