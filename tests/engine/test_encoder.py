@@ -6,9 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
+from pondera.config import ModelSection
 from pondera.core.records import Media, Sample
-from pondera.data.presentation import Layout
+from pondera.data.presentation import Layout, present
 from pondera.engine.encoder import PresentationCache, PromptEncoder
+from pondera.errors import ConfigError
 from tests.models.tiny import noise_image, tiny_family
 
 
@@ -57,3 +59,39 @@ def test_the_least_recently_used_presentation_leaves_first(samples):
     assert cache.get(samples[0], 1) is first  # an image has one variant
     assert cache.get(samples[1], 0) is not cache.get(samples[1], 1)
     assert cache.get(samples[0], 0) is not first
+
+
+def test_a_fresh_model_may_start_with_the_tower_of_another(tmp_path):
+    from pondera.engine.run import _take_vision
+
+    other, own = tiny_family(seed=1), tiny_family(seed=2, global_tiles=2, num_crops=1, mirror=False)
+    other.save(tmp_path)
+    _take_vision(own.model, str(tmp_path))
+    first, second = other.model.model.vision_tower.state_dict(), own.model.model.vision_tower.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    with pytest.raises(ConfigError, match="other widths"):
+        _take_vision(tiny_family(vision_widths=(8, 24)).model, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"init": "nano", "vision_from": "nano"}, "fresh models"), ({"global_tiles": 2}, "mirror must be false")],
+)
+def test_settings_of_a_fresh_model_that_do_not_fit_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ModelSection(**settings)
+
+
+def test_validation_decodes_a_video_once(samples, monkeypatch):
+    from pondera.assess import Assessor
+    from pondera.engine import encoder
+    from pondera.engine.training import Validation
+    from pondera.models import ModelCard
+
+    reads = []
+    monkeypatch.setattr(encoder, "present", lambda sample, *a, **k: reads.append(sample.id) or present(sample, *a, **k))
+    card = ModelCard("quality.short.video", "quality.short.video.fast", max_new_tokens=8)
+    validation = Validation(samples[1:], Assessor(tiny_family(), card), 1, lambda logs: None, mode="fast")
+    validation.run()
+    validation.run()
+    assert reads == ["video"]

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,11 +24,9 @@ from pondera._version import __version__
 from pondera.assess.expected import expected_scores
 from pondera.core.answers import Answer, Numbers
 from pondera.core.aspects import read_grades
-from pondera.core.records import Assessment, LabelScale, Media, Sample
-from pondera.data.images import is_image_file
-from pondera.data.presentation import Presentation, present, show_image
-from pondera.data.video import is_video_file
-from pondera.errors import ConfigError, ManifestError, MediaError, ModelError
+from pondera.core.records import Assessment, LabelScale, Media, MediaKind, Sample
+from pondera.data.presentation import Change, Presentation, kind_of, present, show_image
+from pondera.errors import ConfigError, ManifestError, MediaError, MissingExtra, ModelError
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import EncodedPrompt, Family, LoadedModel, ModelCard, load_model
@@ -66,6 +64,8 @@ class Assessor:
         scale: of the scores returned; the card's own by default.
         batch_size: images read side by side; scores do not depend on it but for rounding.
         weights_hash: for the fingerprint.
+        change: makes another view of what is shown, to find out what a score rests on; its name goes into the
+            fingerprint, and what varies is seeded by the file's name.
     """
 
     def __init__(
@@ -76,12 +76,14 @@ class Assessor:
         scale: LabelScale | None = None,
         batch_size: int = 16,
         weights_hash: str = "unsaved",
+        change: Change | None = None,
     ) -> None:
         self.family = family
         self.card = card
         self.scale = scale or card.scale
         self.batch_size = batch_size
         self.weights_hash = weights_hash
+        self.change = change
         self.backend = TransformersBackend(family)
 
     def __call__(
@@ -90,8 +92,8 @@ class Assessor:
         """Score one image or video, or a list of them.
 
         Args:
-            media: a path, a PIL image, a uint8 array [H, W, 3], a `Sample`, or a list of these. A path is a video's
-                when its name ends like one.
+            media: a path, a PIL image, a uint8 array [H, W, 3], a `Sample`, what `present` made, or a list of these. A
+                path is a video's when its name ends like one.
             mode: reason, fast or consensus.
             samples: completions per image in consensus mode, >= 2.
             temperature: of these completions, > 0.
@@ -117,8 +119,18 @@ class Assessor:
         samples: int = 8,
         temperature: float = 1.0,
         seed: int = 0,
+        on_shown: Callable[[Any, Presentation], None] | None = None,
     ) -> Iterator[Assessment]:
-        """The same, one assessment after the other, in bounded memory."""
+        """The same, one assessment after the other, in bounded memory.
+
+        Args:
+            media: as for a call.
+            mode: as for a call.
+            samples: as for a call.
+            temperature: as for a call.
+            seed: as for a call.
+            on_shown: called with each item and what the model is shown of it, where it can be read.
+        """
         self._check_options(mode, samples, temperature)
         fingerprint = self.fingerprint(mode, samples=samples, temperature=temperature, seed=seed)
         items = iter(media)
@@ -126,6 +138,9 @@ class Assessor:
             start = time.perf_counter()
             loaded = [self._present(item) for item in batch]
             shown = [x for x in loaded if isinstance(x, Presentation)]
+            for item, x in zip(batch, loaded, strict=True):
+                if on_shown is not None and isinstance(x, Presentation):
+                    on_shown(item, x)
             seeds = [
                 sample_seed(_name(item), seed=seed)
                 for item, x in zip(batch, loaded, strict=True)
@@ -178,7 +193,7 @@ class Assessor:
             "prompt_hash": prompt.hash,
             "preprocessing": json.loads(json.dumps(preprocessing, default=str, sort_keys=True)),
             "max_new_tokens": self.card.max_new_tokens,
-            "view": asdict(self.card.view),
+            "view": asdict(self.card.view) | ({} if self.change is None else {"change": _qualified(self.change)}),
             "scale": [self.scale.low, self.scale.high],
             "pondera": __version__,
             "torch": torch.__version__,
@@ -213,15 +228,32 @@ class Assessor:
         texts = [[completion.text for completion in group] for group in groups]
         return [self._from_texts(group, mode) for group in texts]
 
+    def present(self, item: Any) -> Presentation:
+        """What the model is shown of a path, an image or a sample; what was made here before comes back as it is.
+
+        Raises:
+            ModelError: the model judges images and this is a video, or the other way round.
+            MediaError, ManifestError, MissingExtra: as in `pondera.data.presentation.present`.
+        """
+        if isinstance(item, Presentation):
+            return item
+        sample = item if isinstance(item, Sample) else Sample("", ())
+        if isinstance(item, (str, Path)):
+            sample = Sample(str(item), (Media(str(item)),), kind=kind_of(item))
+        own = self.card.kind
+        if sample.kind != own:
+            raise ModelError(
+                f"{_name(item) or 'the picture'}: this model judges {own}s ({self.card.prompt}), not {sample.kind}s; "
+                f"give one whose prompt asks about {sample.kind}s"
+            )
+        shown = present(sample, self.card.view) if sample.media else show_image(item)
+        return shown if self.change is None else self.change(shown, sample, sample_seed(_name(item), seed=0))
+
     def _present(self, item: Any) -> Presentation | str:
         """What the model is shown, or why there is nothing to show."""
         try:
-            if isinstance(item, Sample):
-                return present(item, self.card.view)
-            if isinstance(item, (str, Path)) and is_video_file(item) and not is_image_file(item):
-                return present(Sample(str(item), (Media(str(item)),), kind="video"), self.card.view)
-            return show_image(item)
-        except (MediaError, ManifestError) as error:
+            return self.present(item)
+        except (MediaError, ManifestError, MissingExtra, ModelError) as error:
             return str(error)
 
     def _encode(self, shown: Sequence[Presentation], prompt: str) -> list[EncodedPrompt]:
@@ -260,24 +292,44 @@ class Assessor:
             spread=own.convert_std(spread, self.scale),
             reasoning=reasoning,
             aspects=read_grades(reasoning),
+            numbers=self._numbers(answer),
             completion=completion,
         )
 
+    def _numbers(self, answer: Answer | None) -> dict[str, float]:
+        body = self.card.answer.body
+        if answer is None or not isinstance(body, Numbers) or body.n == 1:
+            return {}
+        names = body.names or [str(n) for n in range(1, body.n + 1)]
+        own = self.card.scale
+        return {name: own.convert(value, self.scale) for name, value in zip(names, answer.values, strict=True)}
 
-def load(model: str = "nano", *, device: str | None = None, scale: tuple[float, float] | None = None) -> Assessor:
-    """Load a model that scores images.
+
+def load(
+    model: str = "nano",
+    *,
+    device: str | None = None,
+    scale: tuple[float, float] | None = None,
+    kind: MediaKind = "image",
+) -> Assessor:
+    """Load a model that scores images or videos.
 
     Args:
         model: `nano`, a folder, or a hub id.
         device: such as "cpu" or "cuda"; the best there is by default.
         scale: (low, high) of the scores wanted; the model's own by default.
+        kind: of media that a checkpoint without a model card is asked about.
 
     Raises:
         ModelError: the model cannot be loaded.
     """
-    loaded: LoadedModel = load_model(model, device=device)
+    loaded: LoadedModel = load_model(model, device=device, kind=kind)
     wanted = LabelScale(*scale) if scale is not None else None
     return Assessor(loaded.family, loaded.card, scale=wanted, weights_hash=loaded.weights_hash)
+
+
+def _qualified(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _name(item: Any) -> str:

@@ -1,4 +1,4 @@
-"""`pondera compare`: which of two images looks better, by how much, and why."""
+"""`pondera compare`: which of two images or videos looks better, by how much, and why."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pondera.cli.options import (
+    ChosenModelOption,
     DeviceOption,
     Mode,
-    ModelOption,
     ModeOption,
     Plain,
     PlainOption,
     SampleSeedOption,
     SamplesOption,
     aligned,
+    model_for,
     printable,
     quiet_loading,
     sampling,
@@ -29,22 +30,28 @@ if TYPE_CHECKING:
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="One image.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="One image or video.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The other.")],
-    model: ModelOption = "nano",
+    model: ChosenModelOption = None,
     mode: ModeOption = Mode.consensus,
     samples: SamplesOption = None,
     seed: SampleSeedOption = None,
     form: PlainOption = Plain.table,
     device: DeviceOption = None,
 ) -> None:
-    """Tell which of two images looks better, by how much, and why."""
+    """Tell which of two images or videos looks better, by how much, and why."""
     options = sampling(mode, samples, seed)
+
+    from pondera.data.presentation import kind_of
+
+    kind = kind_of(first)
+    if kind_of(second) != kind:
+        raise typer.BadParameter(f"{first} is a {kind}, {second} is not; give two of a kind", param_hint="A, B")
 
     from pondera.assess import load  # loads torch
 
     quiet_loading()
-    comparison = load(model, device=device).compare(first, second, mode.value, **options)
+    comparison = load(model_for(kind, model), device=device, kind=kind).compare(first, second, mode.value, **options)
     if form is Plain.json:
         typer.echo(json.dumps(_record(comparison), indent=2, ensure_ascii=False, allow_nan=False))
     else:

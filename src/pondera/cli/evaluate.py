@@ -15,6 +15,7 @@ from pondera.cli.options import (
     ModeOption,
     SampleSeedOption,
     SamplesOption,
+    model_for,
     progress,
     quiet_loading,
     require,
@@ -22,6 +23,7 @@ from pondera.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from pondera.core.records import MediaKind
     from pondera.evaluate import Evaluation
     from pondera.evaluate.percentiles import ReferenceSet
     from pondera.evaluate.protocols import Protocol
@@ -36,7 +38,11 @@ def evaluate(
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help="nano, a folder with weights, or a hub id; may be repeated.", show_default="nano"),
+        typer.Option(
+            "--model",
+            help="nano, a folder with weights, or a hub id; may be repeated.",
+            show_default="nano for images; videos need one",
+        ),
     ] = None,
     mode: ModeOption = Mode.reason,
     samples: SamplesOption = None,
@@ -100,20 +106,21 @@ def evaluate(
     if not manifests:
         _only_compare(out, earlier)
         return
-    names = list(dict.fromkeys(models or ["nano"]))
     task = _task(manifests, split, protocol, train_manifest or [])
+    kind = _kind(task)
     store = cache or out / "assessments"
 
     from pondera.evaluate import suite
     from pondera.evaluate.percentiles import load_reference_set
     from pondera.evaluate.shards import wait_for_all
 
+    names = list(dict.fromkeys(models or [model_for(kind, None)]))
     if not merge:
         quiet_loading()
         suite.record_models(
             task,
             names,
-            lambda name: suite.load_candidate(name, mode.value, device=device or _own_device(), **options),
+            lambda name: suite.load_candidate(name, mode.value, device=device or _own_device(), kind=kind, **options),
             out=out,
             cache=store,
             shard=part,
@@ -162,6 +169,14 @@ def _task(manifests: list[Path], split: str | None, protocol: str | None, train:
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="MANIFEST") from None
+
+
+def _kind(task: Task) -> MediaKind:
+    """Image or video: one model judges one of them."""
+    kinds = {sample.kind for sample in task.samples}
+    if len(kinds) > 1:
+        raise typer.BadParameter("images and videos are evaluated apart; split the manifest", param_hint="MANIFEST")
+    return kinds.pop()
 
 
 def _own_device() -> str | None:

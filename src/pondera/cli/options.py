@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pondera.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from pondera.core.records import MediaKind
 
 
 class Mode(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
@@ -32,6 +35,14 @@ class Plain(str, Enum):  # noqa: UP042 - see Mode
 ModelOption = Annotated[
     str, typer.Option("--model", help="nano (built in), a folder with weights such as RUN/final, or a hub id.")
 ]
+ChosenModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="nano (built in, for images), a folder with weights such as RUN/final, or a hub id.",
+        show_default="nano for images; videos need one",
+    ),
+]
 ModeOption = Annotated[
     Mode,
     typer.Option(help="reason: think, then answer; fast: expected score, no thought; consensus: mean of samples."),
@@ -44,6 +55,17 @@ SampleSeedOption = Annotated[
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_default="the best there is")]
 PlainOption = Annotated[Plain, typer.Option("--format", help="How to print.")]
+
+
+def model_for(kind: MediaKind, model: str | None) -> str:
+    """The model asked for, or the built-in one for this kind of media."""
+    if model is None and kind == "video":
+        raise typer.BadParameter(
+            "no model for videos is built in; make one with: pondera quickstart-video, then give "
+            "--model quickstart-video/run/final",
+            param_hint="--model",
+        )
+    return model or "nano"
 
 
 def sampling(mode: Mode, samples: int | None, seed: int | None) -> dict[str, int]:

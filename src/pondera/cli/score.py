@@ -1,4 +1,4 @@
-"""`pondera score`: what a model says about images."""
+"""`pondera score`: what a model says about images and videos."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pondera.cli.options import (
+    ChosenModelOption,
     DeviceOption,
     Mode,
-    ModelOption,
     ModeOption,
     SampleSeedOption,
     SamplesOption,
+    model_for,
     progress,
     quiet_loading,
     sampling,
@@ -22,12 +23,12 @@ from pondera.cli.options import (
 from pondera.cli.writers import FORMATS, Format, format_for, opened
 
 if TYPE_CHECKING:
-    from pondera.core.records import Assessment
+    from pondera.core.records import Assessment, MediaKind
 
 
 def score(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Image files, folders and glob patterns.")],
-    model: ModelOption = "nano",
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Images, videos, folders and glob patterns.")],
+    model: ChosenModelOption = None,
     mode: ModeOption = Mode.reason,
     samples: SamplesOption = None,
     seed: SampleSeedOption = None,
@@ -40,9 +41,13 @@ def score(
         typer.Option("--format", help="How to write.", show_default="by the ending of --out, else table"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write to.", show_default="stdout")] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the pictures that the model looked at.", show_default=False),
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
-    """Score images, with a reason for every score.
+    """Score images and videos, with a reason for every score.
 
     Folders are searched to the bottom. A file that cannot be read becomes a row with its error; the others are still
     scored, and the exit code is 1.
@@ -51,26 +56,48 @@ def score(
     if scale is not None and not scale[0] < scale[1]:
         raise typer.BadParameter(f"LOW must be below HIGH, got {scale[0]:g} and {scale[1]:g}", param_hint="--scale")
 
-    from pondera.data.images import list_media
+    from pondera.data.presentation import kind_of
 
-    media = list_media(paths)
-    if all(path.is_dir() for path in media):
-        raise typer.BadParameter(f"there is no image in {', '.join(paths)}", param_hint="PATH")
+    media = _media(paths, model)
+    names = {kind: model_for(kind, model) for kind in {kind_of(path) for path in media}}
 
-    from pondera.assess import load  # loads torch
+    from pondera.assess import ShownPictures, load, stream_by_kind  # loads torch
 
     quiet_loading()
-    assessor = load(model, device=device, scale=scale)
+    assessments = stream_by_kind(
+        media,
+        lambda kind: load(names[kind], device=device, scale=scale, kind=kind),
+        mode.value,
+        on_shown=None if explain is None else ShownPictures(explain),
+        **options,
+    )
     failed: list[Path] = []
     with opened(out) as file:
         # Shown only where the results do not show how far things are.
-        shown = _counted(assessor.stream(media, mode.value, **options), failed, len(media), show=out is not None)
+        shown = _counted(assessments, failed, len(media), show=out is not None)
         for text in FORMATS[format_for(form, out)](shown):
             file.write(text)
             file.flush()
     if failed:
         typer.echo(f"{len(failed)} of {len(media)} files got no score", err=True)
         raise typer.Exit(1)
+
+
+def _media(paths: list[str], model: str | None) -> list[Path]:
+    """The files to judge. A folder stands for what the model judges: images, unless its card speaks of videos."""
+    from pondera.data.images import is_image_file, list_media
+    from pondera.data.presentation import kind_of
+    from pondera.data.video import is_video_file
+
+    kind: MediaKind = "image"
+    if model is not None and any(Path(path).is_dir() for path in paths):
+        from pondera.models.loading import ModelCard, resolve  # loads torch
+
+        kind = ModelCard.read(resolve(model) or Path(model)).kind
+    media = list_media(paths, lambda path: (is_image_file(path) or is_video_file(path)) and kind_of(path) == kind)
+    if all(path.is_dir() for path in media):
+        raise typer.BadParameter(f"there is no {kind} in {', '.join(paths)}", param_hint="PATH")
+    return media
 
 
 def _counted(assessments: Iterable[Assessment], failed: list[Path], total: int, *, show: bool) -> Iterator[Assessment]:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pondera.core.records import Assessment
 
 CSV_COLUMNS = (
-    "path", "score", "spread", "low", "high", "mode", "valid", "error", "reasoning", "aspects", "seconds", "fingerprint"
+    "path", "score", "spread", "low", "high", "mode", "valid", "error", "reasoning", "aspects", "numbers", "seconds",
+    "fingerprint",
 )  # fmt: skip
 
 
@@ -42,6 +43,8 @@ def as_table(assessments: Iterable[Assessment]) -> Iterator[str]:
         spread = "" if math.isnan(item.spread) else f" \N{PLUS-MINUS SIGN} {item.spread:.2f}"
         number = "    -" if item.error is not None else f"{item.score:5.2f}{spread}"
         yield f"{number}  {printable(item.path)}\n"
+        if item.numbers:
+            yield _below(", ".join(f"{name} {value:.2f}" for name, value in item.numbers.items()))
         yield _below(f"error: {item.error}" if item.error is not None else item.reasoning)
 
 
@@ -57,11 +60,12 @@ def as_jsonl(assessments: Iterable[Assessment]) -> Iterator[str]:
 
 
 def as_csv(assessments: Iterable[Assessment]) -> Iterator[str]:
-    """One row a file; `aspects` is JSON, what is not known is empty."""
+    """One row a file; `aspects` and `numbers` are JSON, what is not known is empty."""
     yield _csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
     for item in assessments:
         values = item.to_dict()
-        values |= {"low": item.scale.low, "high": item.scale.high, "aspects": json.dumps(values["aspects"])}
+        values |= {"low": item.scale.low, "high": item.scale.high}
+        values |= {name: json.dumps(values[name]) for name in ("aspects", "numbers")}
         yield _csv_line(values)
 
 

@@ -322,6 +322,8 @@ class Assessment:
             samples (consensus); NaN in reason mode.
         reasoning: the think part; "" in fast mode. In consensus mode that of the sample nearest to the score.
         aspects: grade (1 bad to 5 excellent) of every aspect that the reasoning names.
+        numbers: the numbers of an answer that has several, by name and on the same scale, such as global and local;
+            empty for one number and in fast mode. In consensus mode those of the sample nearest to the score.
         valid: the answer had the form that was asked for.
         error: why there is no score; None when there is one.
         completion: the completion as generated.
@@ -336,6 +338,7 @@ class Assessment:
     spread: float = math.nan
     reasoning: str = ""
     aspects: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
     valid: bool = True
     error: str | None = None
     completion: str = ""
@@ -347,4 +350,5 @@ class Assessment:
         line = {f.name: getattr(self, f.name) for f in fields(self)}
         line["scale"] = [self.scale.low, self.scale.high]
         line["aspects"] = dict(self.aspects)
+        line["numbers"] = dict(self.numbers)
         return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in line.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,35 +79,36 @@ def is_image_file(path: str | Path) -> bool:
     return Path(path).suffix.lower() in IMAGE_SUFFIXES
 
 
-def list_media(paths: Iterable[str | Path]) -> list[Path]:
+def list_media(paths: Iterable[str | Path], is_wanted: Callable[[Path], bool] = is_image_file) -> list[Path]:
     """Expand files, folders and glob patterns into files, in order, each once.
 
-    A folder stands for the images inside it, sub-folders included, sorted by path, hidden ones left out. A pattern
+    A folder stands for the wanted files inside it (images by default), sub-folders included, sorted by path, hidden
+    ones left out. A pattern
     (`*`, `?`, `[...]`, `**`) stands for its sorted matches; a file that exists under that very name comes first. A name
     that leads nowhere is kept, so that reading it says what is wrong with it while the others are still read.
     """
     found: dict[Path, None] = {}
     for item in paths:
-        for path in _expand(str(item)):
+        for path in _expand(str(item), is_wanted):
             found[path] = None
     return list(found)
 
 
-def _expand(item: str) -> list[Path]:
+def _expand(item: str, is_wanted: Callable[[Path], bool]) -> list[Path]:
     path = Path(item)
     if path.is_file() or (not path.exists() and not glob.has_magic(item)):
         return [path]
     if path.is_dir():
-        return _images_below(path) or [path]
+        return _wanted_below(path, is_wanted) or [path]
     matches: list[Path] = []
     for match in sorted(glob.glob(item, recursive=True)):  # noqa: PTH207 - the pattern may be absolute
         below = Path(match)
-        matches += _images_below(below) if below.is_dir() else [below]
+        matches += _wanted_below(below, is_wanted) if below.is_dir() else [below]
     return matches or [path]
 
 
-def _images_below(folder: Path) -> list[Path]:
-    files = (f for f in folder.rglob("*") if is_image_file(f) and f.is_file())
+def _wanted_below(folder: Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
+    files = (f for f in folder.rglob("*") if is_wanted(f) and f.is_file())
     return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(folder).parts))
 
 

@@ -21,7 +21,9 @@ from pondera.assess.assessor import Mode
 from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.metrics import plcc, srcc
 from pondera.core.records import Sample
+from pondera.engine.encoder import PresentationCache
 from pondera.engine.files import saving, write_text
+from pondera.errors import ManifestError, MediaError
 from pondera.models.loading import default_device
 
 
@@ -164,6 +166,7 @@ class Validation(TrainerCallback):
     ) -> None:
         self.samples = samples
         self.assessor = assessor
+        self.shown = PresentationCache(assessor.card.view)
         self.every = every
         self.log = log
         self.mode = mode
@@ -184,7 +187,7 @@ class Validation(TrainerCallback):
         model = self.assessor.family.model
         was_training = model.training
         model.eval()
-        found = self.assessor(list(self.samples), mode=self.mode)
+        found = self.assessor([self._shown(sample) for sample in self.samples], mode=self.mode)
         model.train(was_training)
         valid = [i for i, assessment in enumerate(found) if assessment.error is None]
         logs = {"val_valid": len(valid) / len(found)}
@@ -193,6 +196,15 @@ class Validation(TrainerCallback):
             mos = [self.samples[i].mos_on(self.assessor.scale) for i in valid]
             logs |= {"val_srcc": srcc(score, mos), "val_plcc": plcc(score, mos)}
         self.log(logs)
+
+    def _shown(self, sample: Sample) -> Any:
+        """Videos are decoded once; one that cannot be read is left to the assessor, which says why."""
+        if sample.kind != "video":
+            return sample
+        try:
+            return self.shown.get(sample, None)
+        except (MediaError, ManifestError):
+            return sample
 
 
 def add_callbacks(trainer: Trainer, stage: str, metrics: Path) -> None:

@@ -14,7 +14,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from pondera.core.records import Assessment
+from pondera.core.records import Assessment, MediaKind
 from pondera.evaluate.assessing import Assess, Progress, recall_samples, record_samples
 from pondera.evaluate.leakage import refuse_leaks
 from pondera.evaluate.run import Evaluation, evaluation_of
@@ -43,13 +43,16 @@ class Candidate:
 Load = Callable[[str], Candidate]
 
 
-def load_candidate(model: str, mode: str, *, device: str | None = None, **sampling: Any) -> Candidate:
+def load_candidate(
+    model: str, mode: str, *, device: str | None = None, kind: MediaKind = "image", **sampling: Any
+) -> Candidate:
     """A model by name, asked in one mode. Loads torch.
 
     Args:
         model: as in `assess.load`.
         mode: reason, fast or consensus.
         device: as in `assess.load`.
+        kind: as in `assess.load`.
         sampling: options of consensus mode.
 
     Raises:
@@ -57,7 +60,7 @@ def load_candidate(model: str, mode: str, *, device: str | None = None, **sampli
     """
     from pondera.assess import load
 
-    assessor: Any = load(model, device=device)
+    assessor: Any = load(model, device=device, kind=kind)
     options = signature(type(assessor).__call__).parameters.values()
     defaults = {option.name: option.default for option in options if option.kind is option.KEYWORD_ONLY}
 

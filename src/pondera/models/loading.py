@@ -14,14 +14,14 @@ import torch
 
 from pondera import prompts
 from pondera.core.answers import AnswerFormat
-from pondera.core.records import LabelScale
+from pondera.core.records import LabelScale, MediaKind
 from pondera.data.presentation import Layout
 from pondera.errors import ConfigError, ModelError
 from pondera.models.family import Family
 from pondera.prompts import Prompt
 
 CARD_FILE = "pondera.json"
-BUILT_IN = {"nano": "1.7M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
+BUILT_IN = {"nano": "images; 1.7M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class ModelCard:
     view: Layout = field(default_factory=Layout)
     trained_on: tuple[str, ...] = ()
     recipe: str = ""
+
+    @property
+    def kind(self) -> MediaKind:
+        """What it judges: images or videos, as its prompt for a score says."""
+        return prompts.get(self.prompt).kind
 
     @property
     def scale(self) -> LabelScale:
@@ -83,13 +88,15 @@ class ModelCard:
         (folder / CARD_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> ModelCard:
-        """Read `pondera.json`; a checkpoint without one is asked for a general quality score.
+    def read(cls, folder: Path, kind: MediaKind = "image") -> ModelCard:
+        """Read `pondera.json`; a checkpoint without one is asked for a general quality score of this kind of media.
 
         Raises:
             ModelError: the file is not what this version writes.
         """
         path = folder / CARD_FILE
+        if not path.is_file() and kind == "video":
+            return cls(prompt="technical.video", fast_prompt="technical.video.fast", max_new_tokens=512)
         if not path.is_file():
             return cls(prompt="quality.expert", fast_prompt="quality.expert.fast", max_new_tokens=512)
         try:
@@ -118,13 +125,16 @@ class LoadedModel:
     weights_hash: str
 
 
-def load_model(name: str = "nano", *, device: str | None = None, dtype: str = "auto") -> LoadedModel:
+def load_model(
+    name: str = "nano", *, device: str | None = None, dtype: str = "auto", kind: MediaKind = "image"
+) -> LoadedModel:
     """Load a model for scoring or as the start of training.
 
     Args:
         name: `nano`, a folder with weights, or a hub id of a stock image-text-to-text model.
         device: such as "cpu", "cuda", "mps"; by default an accelerator when there is one.
         dtype: "auto" takes that of the weights.
+        kind: of media that a checkpoint without a card is asked about; a card names its own prompt.
 
     Raises:
         ModelError: there is no such model, or its files are not complete.
@@ -150,7 +160,7 @@ def load_model(name: str = "nano", *, device: str | None = None, dtype: str = "a
     if model.dtype == torch.float16 and default_device(device) == "cpu":
         model = model.float()  # half precision is for shipping; CPUs compute in single
     model = model.to(default_device(device)).eval()  # type: ignore[arg-type]
-    card = ModelCard.read(folder) if folder else ModelCard.read(Path(source))
+    card = ModelCard.read(folder or Path(source), kind)
     return LoadedModel(name, Family(model, processor), card, hash_weights(folder) if folder else source)
 
 

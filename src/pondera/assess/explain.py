@@ -1,0 +1,47 @@
+"""What a model looked at, as files: the pictures of each presentation, and its words in order."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pondera.data.presentation import Presentation
+
+
+class ShownPictures:
+    """Writes a folder per file: `01.png`, `02.png`, ... in the order in which they were shown, and `shown.md`.
+
+    Args:
+        out: made where it is missing; folders of earlier calls are overwritten.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._used: set[str] = set()
+
+    def __call__(self, item: Any, shown: Presentation) -> None:
+        """Write what was shown of one file."""
+        folder = self.out / self._name(str(item))
+        folder.mkdir(parents=True, exist_ok=True)
+        lines, number = [f"# {Path(str(item)).name}", ""], 0
+        for part in shown.parts:
+            if isinstance(part, str):
+                lines += [part, ""]
+                continue
+            number += 1
+            Image.fromarray(part).save(folder / f"{number:02d}.png")
+            lines += [f"![{part.shape[1]} x {part.shape[0]}]({number:02d}.png)", ""]
+        (folder / "shown.md").write_text("\n".join(lines), encoding="utf-8")
+
+    def _name(self, path: str) -> str:
+        """The file's name, with a number where two files share it."""
+        base = re.sub(r"[^\w.-]", "_", Path(path).name) or "picture"
+        name, number = base, 1
+        while name in self._used:
+            number += 1
+            name = f"{base}-{number}"
+        self._used.add(name)
+        return name
