@@ -345,19 +345,49 @@ class ReinforceStage(Strict):
     )
     optimiser: OptimiserSection
     steps: int = Field(ge=1)
-    samples_per_step: int = Field(16, ge=1, description="Prompts per process and step.")
+    samples_per_step: int = Field(16, ge=1, description="Prompts per step, on all processes together.")
+    least_samples: int = Field(
+        1, ge=1, description="Samples of a dataset in any step that has it; the system's rewards may ask for more."
+    )
+    shares: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = Field(
+        None, description="Share of each dataset in the steps; null is by its samples. Those not named are left out."
+    )
     group_size: int = Field(8, ge=2, description="Completions per prompt (G, K).")
+    updates_per_rollout: int = Field(
+        1, ge=1, description="Steps on the same completions (mu); from the second on, ratios leave 1 and are clipped."
+    )
     temperature: float = Field(1.0, gt=0)
     rollout: Rollout = Field(TransformersRollout(), description="What samples the completions.")
-    kl_weight: float = Field(0.0, ge=0, description="Weight of the k3 KL to the reference.")
+    kl_weight: float = Field(0.0, ge=0, description="Weight of the KL to the reference.")
     thought_kl_weight: float | None = Field(
         None,
         ge=0,
         description="The same on the tokens before the answer: what keeps a thought true; null is kl_weight.",
     )
+    kl_estimate: Literal["k3", "unbiased_k3"] = Field(
+        "k3", description="unbiased_k3 weighs k3 by the ratio, which gives the gradient of the KL itself."
+    )
     clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: float = Field(0.2, gt=0)
+    clip_high: float = Field(0.2, gt=0, description="Above clip_low it is DAPO's clip-higher.")
+    dual_clip: float | None = Field(
+        None, description="Largest ratio that pushes a bad token down, > 1 + clip_high; null sets no limit."
+    )
+    ratio: Literal["token", "sequence"] = Field(
+        "token", description="sequence: one ratio a completion, the geometric mean of its tokens' (GSPO)."
+    )
     normalise: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
+    thought_advantage: float = Field(
+        1.0, ge=0, description="Factor on the advantage of the tokens before the answer; 0 leaves thoughts to the KL."
+    )
+    entropy_weight: float = Field(0.0, ge=0, description="Weight of the mean entropy, which is raised.")
+    entropy_share: float = Field(
+        1.0, gt=0, le=1, description="Share of tokens, by entropy, that the policy learns from; 0.2 is published."
+    )
+    token_budget: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto",
+        description="Most tokens of a micro-batch; auto starts with the whole step and halves where memory ends.",
+    )
+    gradient_checkpointing: bool = Field(False, description="Compute activations again instead of keeping them.")
     second_views: tuple[SecondView, ...] = Field((), description="Further looks at each sample, for rewards or losses.")
     automatic_views: bool = Field(True, description="Add those that the system reads, with their default settings.")
     opposed_views: bool = Field(
@@ -368,6 +398,17 @@ class ReinforceStage(Strict):
     views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
     validate_every: int = Field(20, ge=1, description="Steps between held-out SRCC and PLCC.")
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> ReinforceStage:
+        if self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
+            raise ValueError(f"dual_clip must be > 1 + clip_high = {1 + self.clip_high:g}, got {self.dual_clip}")
+        if self.save_every % self.updates_per_rollout:
+            raise ValueError(
+                f"save_every must be a multiple of updates_per_rollout = {self.updates_per_rollout}, got "
+                f"{self.save_every}: a checkpoint holds no completions to go on with"
+            )
+        return self
 
 
 Stage = Annotated[PretrainStage | ColdStartStage | ReinforceStage, Field(discriminator="kind")]

@@ -57,7 +57,6 @@ def test_a_frozen_tower_stays_as_it_was(manifest, tmp_path):
     [
         ("stages.reinforce.system=visualquality", ConfigError, "visualquality"),
         ("stages.reinforce.samples_per_step=99", TrainingError, "samples_per_step is 99 but there are 12"),
-        ("stages.reinforce.system=cappo", TrainingError, "'cappo' needs caption_kl from a second view"),
         ("stages.reinforce.system=preresq-r1-image", TrainingError, "group_size >= 3|answers of the form"),
         ("data.train_split=nowhere", TrainingError, "no sample has split 'nowhere'"),
     ],

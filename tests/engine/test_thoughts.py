@@ -33,6 +33,6 @@ def test_the_kl_holds_thoughts_with_their_own_weight_and_answers_with_theirs():
     length = thought_length(family, with_answer)
     for thought, expected in ((0.2, 0.2), (None, 0.01)):
         stage = SimpleNamespace(kl_weight=0.01, thought_kl_weight=thought)
-        weight_M = kl_weights(family, stage, completions)
+        weight_M = torch.cat(kl_weights(stage, completions, [length, len(without)]))
         answer = [0.01] * (len(with_answer) - length)
         torch.testing.assert_close(weight_M, torch.tensor([expected] * length + answer + [expected] * len(without)))

@@ -104,4 +104,33 @@ def test_batches_are_of_even_size_and_every_prompt_is_answered(num_prompts, monk
     prompts = [EncodedPrompt((1,), {})] * num_prompts
     found = backend.generate(prompts, num_completions=2, max_new_tokens=1, seeds=range(num_prompts))
     assert len(found) == num_prompts
-    assert sizes == {0: [], 1: [1], 5: [2, 3], 7: [2, 3, 2]}[num_prompts]
+    assert sizes == {0: [], 1: [1], 5: [3, 2], 7: [3, 2, 2]}[num_prompts]
+
+
+def test_out_of_memory_halves_the_batch_and_changes_no_completion(family, monkeypatch, caplog):
+    settings = {"num_completions": 2, "max_new_tokens": 4, "temperature": 1.0, "seeds": [1, 2, 3, 4]}
+    prompts = [*_prompts(family), *_prompts(family)][:4]
+    expected = TransformersBackend(family).generate(prompts, **settings)
+    backend = TransformersBackend(family)
+    read = backend._batch
+
+    def hungry(prompts, *rest):
+        if len(prompts) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(prompts, *rest)
+
+    monkeypatch.setattr(backend, "_batch", hungry)
+    found = backend.generate(prompts, **settings)
+    assert [[c.ids for c in group] for group in found] == [[c.ids for c in group] for group in expected]
+    assert backend.batch_rows == 2 and "going on with 1" in caplog.text
+
+
+def test_a_prompt_that_does_not_fit_alone_is_an_error(family, monkeypatch):
+    backend = TransformersBackend(family)
+
+    def hungry(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(backend, "_batch", hungry)
+    with pytest.raises(torch.OutOfMemoryError):
+        backend.generate(_prompts(family)[:1], max_new_tokens=2, seeds=[1])

@@ -67,8 +67,9 @@ class AuxiliaryView(Protocol):
         ...
 
     def loss(self, model: Any, update: Update) -> tuple[torch.Tensor, Mapping[str, float]]:
-        """A loss to be added to that of a micro-batch, and values to be logged (sums over tokens weigh `weight_M`).
+        """A loss to be added to that of a micro-batch, and values to be logged, means over its tokens.
 
-        Zero for a view that only rewards read. Forward passes go through `model`, never through a part of it.
+        A loss per token is added up with the weights `update.weight_M`. Zero for a view that only rewards read.
+        Forward passes go through `model`, never through a part of it.
         """
         ...

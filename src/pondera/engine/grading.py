@@ -48,32 +48,24 @@ def grade(
         everyone: the groups of all processes, in one order that all of them share; holds `own` too.
         stage: name of the stage.
         step: global step.
-
-    Raises:
-        TrainingError: a dataset has too few samples in the global batch for the system's rank rewards.
     """
     by_dataset: dict[tuple[str, str], list[GroupRecord]] = {}
     for record in everyone:
         by_dataset.setdefault((record.sample.dataset, record.sample.task), []).append(record)
-    advantage: dict[str, np.ndarray] = {}
-    reward: dict[str, np.ndarray] = {}
+    advantage: dict[int, np.ndarray] = {}
+    reward: dict[int, np.ndarray] = {}
     sums: dict[str, list[float]] = {}
-    for (dataset, task), records in sorted(by_dataset.items()):
-        if len(records) < system.min_samples:
-            raise TrainingError(
-                f"system {system.name!r} compares samples and needs {system.min_samples} of one dataset in each "
-                f"global batch, but {dataset!r} has {len(records)}; raise samples_per_step"
-            )
+    for (_, task), records in sorted(by_dataset.items()):
         pool = make_pool(system, records, stage=stage, step=step)
         judged = system.judge(pool)
         for s, record in enumerate(records):
-            advantage[record.sample.id] = judged.advantage_SK[s]
-            reward[record.sample.id] = judged.reward_SK[s]
+            advantage[record.place] = judged.advantage_SK[s]
+            reward[record.place] = judged.reward_SK[s]
         _collect(sums, pool, judged, system.labels_of(task))
     logs = {name: float(np.mean(values)) for name, values in sums.items()}
     return Graded(
-        advantage_GK=np.stack([advantage[record.sample.id] for record in own]),
-        reward_GK=np.stack([reward[record.sample.id] for record in own]),
+        advantage_GK=np.stack([advantage[record.place] for record in own]),
+        reward_GK=np.stack([reward[record.place] for record in own]),
         logs=logs,
     )
 
@@ -136,8 +128,6 @@ def check_system(
         )
     if stage.group_size < system.min_group:
         raise TrainingError(f"system {system.name!r} needs group_size >= {system.min_group}, got {stage.group_size}")
-    if stage.samples_per_step > len(train):
-        raise TrainingError(f"samples_per_step is {stage.samples_per_step} but there are {len(train)} training samples")
     for task in tasks:
         wanted, asked = system.format_of(task).body, card.prompt_for(task)
         if wanted != asked.answer.body:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 
 Normalisation = Literal["grpo", "dr_grpo", "dapo"]
@@ -108,9 +109,19 @@ def entropy_gate(entropy_M: torch.Tensor, *, fraction: float = 0.2) -> torch.Ten
 
     Source: arXiv:2506.01939 (20 %).
     """
+    return entropy_M >= entropy_threshold(entropy_M, fraction=fraction)
+
+
+def entropy_threshold(entropy_M: torch.Tensor, *, fraction: float) -> float:
+    """The entropy that a token needs to pass `entropy_gate`.
+
+    Raises:
+        ValueError: `fraction` is outside its range.
+    """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction must be > 0 and <= 1, got {fraction}")
-    return entropy_M >= torch.quantile(entropy_M.double(), 1 - fraction)
+    # torch.quantile takes no more than 16 million values.
+    return float(np.quantile(entropy_M.detach().double().cpu().numpy(), 1 - fraction))
 
 
 def entropy_bonus(entropy_M: torch.Tensor, *, num_tokens: int | None = None) -> torch.Tensor:
@@ -155,7 +166,12 @@ def aggregate(
 
 
 def completion_weights(
-    length_N: torch.Tensor, *, how: Normalisation, max_tokens: int, num_tokens: int | None = None
+    length_N: torch.Tensor,
+    *,
+    how: Normalisation,
+    max_tokens: int,
+    num_tokens: int | None = None,
+    num_completions: int | None = None,
 ) -> torch.Tensor:
     """What one token of each completion weighs in `aggregate`, [N]: the loss is sum_M weight_N[completion_M] loss_M.
 
@@ -167,15 +183,17 @@ def completion_weights(
         how: see `aggregate`.
         max_tokens: length limit of a completion.
         num_tokens: all tokens of the global batch, where other processes hold a part of it; by default those here.
+        num_completions: the same of completions.
 
     Raises:
         ValueError: `how` is unknown.
     """
     length_N = length_N.to(torch.float32)
+    count = length_N.numel() if num_completions is None else num_completions
     if how == "grpo":
-        return 1 / (length_N.clamp_min(1) * length_N.numel())
+        return 1 / (length_N.clamp_min(1) * count)
     if how == "dr_grpo":
-        return torch.full_like(length_N, 1 / (length_N.numel() * max_tokens))
+        return torch.full_like(length_N, 1 / (count * max_tokens))
     if how == "dapo":
         return torch.full_like(length_N, 1 / max(1, int(length_N.sum()) if num_tokens is None else num_tokens))
     raise ValueError(f"normalisation must be grpo, dr_grpo or dapo, got {how!r}")

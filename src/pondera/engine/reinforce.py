@@ -1,7 +1,7 @@
 """Reinforcement: sample answers, reward whole pools, update on packed groups.
 
 One step: prompts -> roll-outs (`rollouts`) -> light records gathered from all processes -> pools by dataset -> rewards
-and advantages (`grading`) -> packed objective (`policy_loss`, and `auxiliary` for second views) -> gradient step.
+and advantages (`grading`) -> gradient of the packed objective (`update`, `policy_loss`; `auxiliary` for second views).
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from pondera.assess import Assessor
 from pondera.config import ReinforceStage
 from pondera.core.records import Sample
 from pondera.core.system import System
-from pondera.engine.auxiliary import AuxiliaryView, Update
+from pondera.engine.auxiliary import AuxiliaryView
+from pondera.engine.batches import own_share, plan_batches
 from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.encoder import PromptEncoder
 from pondera.engine.grading import check_system, grade, stage_system
-from pondera.engine.micro_batches import MicroBatch
-from pondera.engine.objective import aggregate, completion_weights
-from pondera.engine.policy_loss import kl_weights, policy_token_loss
 from pondera.engine.questions import questions
 from pondera.engine.rollouts import Rollouts, gather_records, group_records, write_rollouts
 from pondera.engine.second_views.plan import Plan, make_views, plan_views
@@ -36,10 +35,11 @@ from pondera.engine.training import (
     freeze_batch_norm,
     training_arguments,
 )
+from pondera.engine.update import Lesson, PolicyUpdate, make_lesson
 from pondera.generate.backend import sample_seed
 from pondera.generate.rollout import open_backend
 from pondera.models import Family, ModelCard
-from pondera.models.packing import Branch, pack, packed_logps
+from pondera.models.distribution import rank, world_size
 
 
 class ReinforceTrainer(StageTrainer):
@@ -50,6 +50,7 @@ class ReinforceTrainer(StageTrainer):
         card: names the prompt and the answer format.
         stage: settings.
         system: rewards and advantages.
+        batches: samples of each roll-out, as indices into `train_dataset`, on all processes together.
         plan: further looks at the samples, for rewards and losses.
         reference: the model that the KL holds to; None is this one as it starts.
         folder: roll-out samples go to `rollouts.jsonl` here.
@@ -64,38 +65,67 @@ class ReinforceTrainer(StageTrainer):
         stage: ReinforceStage,
         system: System,
         *,
+        batches: Sequence[Sequence[int]] = (),
         plan: Plan | None = None,
         reference: Family | None = None,
         folder: Path,
         seed: int,
         **kwargs: Any,
     ) -> None:
-        super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
+        super().__init__(model=family.model, **kwargs)
         self.family, self.card, self.stage, self.system = family, card, stage, system
         self.folder, self.seed = folder, seed
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
         self.backend = open_backend(stage.rollout, family)
-        self._step_logs: dict[str, float] = {}
+        if stage.gradient_checkpointing:
+            _checkpoint_activations(family.model)
         plan, train = plan or Plan(), kwargs["train_dataset"].items
-        needs_reference = max(stage.kl_weight, stage.thought_kl_weight or 0) > 0 or plan.needs_reference
-        source = family if reference is None else reference
-        self.reference = _frozen_copy(source.model) if needs_reference else None
+        self.samples: Sequence[Sample] = train
+        self.batches = batches
+        self.reference = _frozen_copy((reference or family).model) if _needs_reference(stage, plan) else None
         self.second_views: Sequence[AuxiliaryView] = make_views(plan, self._tools(train), train)
+        self.update = PolicyUpdate(family, stage, reference=self.reference, second_views=self.second_views)
+        self._lesson: Lesson | None = None
+        self._step_logs: dict[str, float] = {}
+        self._grades: Mapping[str, float] = {}
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """This process's share of the global batch of each step; the plan itself is the order."""
+        updates = range(self.stage.updates_per_rollout)
+        batches = [[self.samples[i] for i in batch] for batch in self.batches for _ in updates]
+        share = _OwnShare(batches, self.args.process_index, self.args.world_size)
+        return DataLoader(share, batch_size=1, collate_fn=lambda items: items[0])
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Roll out, grade, and leave the gradient of the objective in the parameters."""
-        rollouts = self._roll_out(inputs["samples"], self.state.global_step)
-        records = group_records(rollouts, self._side_arrays(rollouts))
-        everyone = gather_records(records)
-        graded = grade(self.system, records, everyone, stage=self.stage.name, step=rollouts.step)
+        """Roll out and grade where it is time to, and leave the gradient of the objective in the parameters."""
+        step = self.state.global_step
+        if step % self.stage.updates_per_rollout == 0:
+            self._lesson = self._learn_from(inputs["samples"], inputs["places"], step)
+        assert self._lesson is not None  # checkpoints are made in front of roll-outs only
         model.train()
         freeze_batch_norm(model)
-        loss, logs = self._objective(model, rollouts, graded.advantage_GK)
-        self.accelerator.backward(loss)
-        self._step_logs = {**graded.logs, **logs}
-        if rollouts.step % 10 == 0 and self.is_world_process_zero():
+        loss, logs = self.update(model, self._lesson, self.accelerator.backward)
+        self._step_logs = {**self._grades, **logs}
+        return torch.tensor(loss, device=self.args.device)
+
+    def _learn_from(self, samples: Sequence[Sample], places: Sequence[int], step: int) -> Lesson:
+        """Sample completions and grade them."""
+        rollouts = self._roll_out(samples, places, step)
+        records = group_records(rollouts, self._side_arrays(rollouts))
+        everyone = gather_records(records)
+        graded = grade(self.system, records, everyone, stage=self.stage.name, step=step)
+        self._grades = graded.logs
+        if step // self.stage.updates_per_rollout % 10 == 0 and self.is_world_process_zero():
             write_rollouts(self.folder / "rollouts.jsonl", rollouts, graded.reward_GK, graded.advantage_GK)
-        return loss.detach()
+        return make_lesson(
+            self.family,
+            self.stage,
+            rollouts,
+            graded.advantage_GK,
+            num_completions=sum(len(record.texts) for record in everyone),
+            num_tokens=sum(sum(record.num_tokens) for record in everyone),
+            max_tokens=self.card.max_new_tokens,
+        )
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Rewards, KL and entropy go on the same line as the loss of their step."""
@@ -103,7 +133,7 @@ class ReinforceTrainer(StageTrainer):
             logs = {**logs, **self._step_logs}
         super().log(logs, *args, **kwargs)
 
-    def _roll_out(self, samples: Sequence[Sample], step: int) -> Rollouts:
+    def _roll_out(self, samples: Sequence[Sample], places: Sequence[int], step: int) -> Rollouts:
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
         texts = questions(self.card, samples, seeds, self.stage.wordings)
         encoded = self.encode(samples, texts, seeds)
@@ -115,11 +145,11 @@ class ReinforceTrainer(StageTrainer):
             temperature=self.stage.temperature,
             seeds=seeds,
         )
-        return Rollouts(step, samples, texts, seeds, encoded, groups)
+        return Rollouts(step, samples, places, texts, seeds, encoded, groups)
 
     def _tools(self, train: Sequence[Sample]) -> Tools:
         """What second views work with."""
-        samples_a_step = self.stage.samples_per_step * self.args.world_size
+        samples_a_step = self.stage.samples_per_step / self.stage.updates_per_rollout
         return Tools(
             family=self.family,
             reference=lambda: Family(self.reference, self.family.processor),
@@ -140,48 +170,6 @@ class ReinforceTrainer(StageTrainer):
         for view in self.second_views:
             found |= view.side_arrays(rollouts)
         return found
-
-    def _objective(
-        self, model: Any, rollouts: Rollouts, advantage_GK: np.ndarray
-    ) -> tuple[torch.Tensor, Mapping[str, float]]:
-        stage, device = self.stage, self.family.device
-        completions_N = [completion for group in rollouts.groups for completion in group]
-        part = MicroBatch(
-            tuple(
-                (p, [Branch.scored(c.ids) for c in group])
-                for p, group in zip(rollouts.prompts, rollouts.groups, strict=True)
-            ),
-            tuple(range(len(completions_N))),
-        )
-        packed = pack(self.family, part.groups)
-        completion_M = torch.tensor(part.branch_N, device=device)[packed.branch_M]
-        length_N = torch.tensor([len(c.ids) for c in completions_N], device=device)
-        weight_N = completion_weights(length_N, how=stage.normalise, max_tokens=self.card.max_new_tokens)
-        logp_M, entropy_M = packed_logps(model, packed, with_entropy=True)
-        reference_logp_M = kl_weight_M = None
-        if max(stage.kl_weight, stage.thought_kl_weight or 0) > 0:
-            with torch.no_grad():
-                reference_logp_M, _ = packed_logps(self.reference, packed)
-            kl_weight_M = kl_weights(self.family, stage, completions_N).to(device)
-        advantage_N = torch.as_tensor(advantage_GK, dtype=torch.float32, device=device).flatten()
-        loss_M, values = policy_token_loss(
-            stage,
-            logp_M,
-            advantage_N[completion_M],
-            reference_logp_M=reference_logp_M,
-            kl_weight_M=kl_weight_M,
-        )
-        update = Update(rollouts, part, packed, logp_M, entropy_M, weight_N[completion_M])
-        loss = aggregate(
-            loss_M, completion_M, len(completions_N), how=stage.normalise, max_tokens=self.card.max_new_tokens
-        )
-        sampled_logp_M = torch.tensor([logp for c in completions_N for logp in c.logps], device=device)
-        values = {**values, "rollout_gap": (logp_M.detach() - sampled_logp_M).abs()}
-        logs = {"entropy": float(entropy_M.mean()), **{name: float(v_M.mean()) for name, v_M in values.items()}}
-        for view in self.second_views:
-            more, view_logs = view.loss(model, update)
-            loss, logs = loss + more, {**logs, **view_logs}
-        return loss, logs
 
 
 def run_reinforce(
@@ -206,14 +194,28 @@ def run_reinforce(
     system = stage_system(stage)
     plan = plan_views(stage, system, card, train)
     check_system(system, stage, card, train, side=plan.side)
+    batches = plan_batches(
+        train,
+        batch_size=stage.samples_per_step,
+        num_batches=-(-stage.steps // stage.updates_per_rollout),
+        least=max(stage.least_samples, system.min_samples),
+        shares=stage.shares,
+        seed=seed,
+    )
+    own_share(batches[0], rank=rank(), world_size=world_size())  # refuses what cannot be shared out
     arguments = training_arguments(
-        stage, folder, seed=seed, batch_size=stage.samples_per_step, max_steps=stage.steps, dataloader_drop_last=True
+        stage,
+        folder,
+        seed=seed,
+        batch_size=stage.samples_per_step,
+        max_steps=stage.steps,
     )
     trainer = ReinforceTrainer(
         family,
         card,
         stage,
         system,
+        batches=batches,
         plan=plan,
         reference=reference,
         folder=folder,
@@ -225,6 +227,31 @@ def run_reinforce(
     if validation:
         trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, trainer.log))
     trainer.run(resume=resume)
+
+
+class _OwnShare(torch.utils.data.Dataset[Any]):
+    """The samples of each global batch that one process works on."""
+
+    def __init__(self, batches: Any, rank: int, world_size: int) -> None:
+        self.batches, self.rank, self.world_size = batches, rank, world_size
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        batch = self.batches[index]
+        places = own_share(batch, rank=self.rank, world_size=self.world_size)
+        return {"samples": [batch[place] for place in places], "places": places}
+
+
+def _needs_reference(stage: ReinforceStage, plan: Plan) -> bool:
+    return max(stage.kl_weight, stage.thought_kl_weight or 0) > 0 or plan.needs_reference
+
+
+def _checkpoint_activations(model: Any) -> None:
+    """Under the library's newer name, or its older one."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
 
 
 def _frozen_copy(model: Any) -> Any:

@@ -9,14 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from pondera.core.records import Sample
 from pondera.generate.backend import Completion
 from pondera.models import EncodedPrompt
+from pondera.models.distribution import gathered
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Rollouts:
     Args:
         step: global step in which they were sampled.
         samples: G samples.
+        places: the place of each in the global batch.
         questions: the words that ask about each.
         seeds: one a sample: of its roll-outs and of the variation of what is shown.
         prompts: the encoded question about each; shared by roll-out, update and second views.
@@ -34,6 +34,7 @@ class Rollouts:
 
     step: int
     samples: Sequence[Sample]
+    places: Sequence[int]
     questions: Sequence[str]
     seeds: Sequence[int]
     prompts: Sequence[EncodedPrompt]
@@ -46,12 +47,14 @@ class GroupRecord:
 
     Args:
         sample: labels and provenance.
+        place: in the global batch.
         texts: the completions.
         num_tokens: their lengths.
         side: named values of each completion that only the engine can compute; they become `Pool.side`.
     """
 
     sample: Sample
+    place: int
     texts: tuple[str, ...]
     num_tokens: tuple[int, ...]
     side: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -67,6 +70,7 @@ def group_records(rollouts: Rollouts, side: Mapping[str, np.ndarray]) -> list[Gr
     return [
         GroupRecord(
             sample,
+            rollouts.places[g],
             tuple(c.text for c in group),
             tuple(len(c.ids) for c in group),
             {name: tuple(float(value) for value in value_GK[g]) for name, value_GK in side.items()},
@@ -76,12 +80,9 @@ def group_records(rollouts: Rollouts, side: Mapping[str, np.ndarray]) -> list[Gr
 
 
 def gather_records(records: list[GroupRecord]) -> list[GroupRecord]:
-    """The records of all processes, in the order of their ranks."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return records
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, records)
-    return [record for part in gathered for record in part]
+    """The records of all processes, in the order of the global batch: the same for any number of processes."""
+    everyone = [record for part in gathered(records) for record in part]
+    return sorted(everyone, key=lambda record: record.place)
 
 
 def write_rollouts(

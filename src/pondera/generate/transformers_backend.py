@@ -6,16 +6,19 @@ P x K), T tokens, V vocabulary.
 
 from __future__ import annotations
 
-import itertools
+import logging
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from pondera.generate.backend import Completion, uniforms
+from pondera.models.distribution import is_sharded, largest
 from pondera.models.family import EncodedPrompt, Family
+from pondera.models.memory import free_memory, is_out_of_memory
 
 
 class TransformersBackend:
@@ -61,16 +64,39 @@ class TransformersBackend:
             raise ValueError(f"temperature must be >= 0, got {temperature}")
         was_training = self.family.model.training
         self.family.model.eval()
-        most = max(1, self.batch_rows // num_completions)
-        # Equal parts: a small rest would cost as many forward passes as a full batch.
-        bounds = np.linspace(0, len(prompts), math.ceil(len(prompts) / most) + 1).round().astype(int)
         groups: list[list[Completion]] = []
         try:
-            for part in itertools.starmap(slice, itertools.pairwise(bounds)):
-                groups += self._batch(prompts[part], num_completions, max_new_tokens, temperature, seeds[part])
+            while left := len(prompts) - len(groups):
+                most = max(1, self.batch_rows // num_completions)
+                # Equal parts: a small rest would cost as many forward passes as a full batch.
+                part = slice(len(groups), len(groups) + math.ceil(left / math.ceil(left / most)))
+                found = self._attempt(prompts[part], num_completions, max_new_tokens, temperature, seeds[part])
+                groups += found or []
         finally:
             self.family.model.train(was_training)
         return groups
+
+    def _attempt(
+        self, prompts: Sequence[EncodedPrompt], num_completions: int, *settings: Any
+    ) -> list[list[Completion]] | None:
+        """The completions of a batch; None where memory ran out, and the next attempt is half as large.
+
+        Sharded processes read their batches together, so one of them cannot try again alone.
+        """
+        try:
+            return self._batch(prompts, num_completions, *settings)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(prompts) == 1 or is_sharded(self.family.model):
+                raise
+        free_memory()
+        self.batch_rows = max(1, len(prompts) // 2) * num_completions
+        logging.getLogger("pondera").warning(
+            "out of memory with %d prompts of %d completions side by side; going on with %d",
+            len(prompts),
+            num_completions,
+            self.batch_rows // num_completions,
+        )
+        return None
 
     def _batch(
         self,
@@ -105,22 +131,27 @@ class TransformersBackend:
         tokens: list[list[int]] = [[] for _ in range(num_rows)]
         logps: list[list[float]] = [[] for _ in range(num_rows)]
         stop = torch.tensor(sorted(family.stop_ids), device=device)
+        steps_together = is_sharded(family.model)
         for t in range(max_new_tokens):
-            uniform_R = torch.from_numpy(uniform_RT[live_R.cpu().numpy(), t]).to(device)
+            rows = live_R.cpu().numpy() if len(live_R) else np.zeros(1, dtype=int)
+            uniform_R = torch.from_numpy(uniform_RT[rows, t]).to(device)
             token_R, logp_R = choose_tokens(logits_RV.float(), temperature, uniform_R, banned=family.image_token_id)
-            for row, token, logp in zip(live_R.tolist(), token_R.tolist(), logp_R.tolist(), strict=True):
+            for row, token, logp in zip(live_R.tolist(), token_R.tolist(), logp_R.tolist(), strict=False):
                 tokens[row].append(token)
                 logps[row].append(logp)
-            going_R = ~torch.isin(token_R, stop)
-            if t + 1 == max_new_tokens or not bool(going_R.any()):
+            going_R = ~torch.isin(token_R, stop)[: len(live_R)]
+            is_going = bool(going_R.any())
+            if t + 1 == max_new_tokens or not (largest(is_going, device) if steps_together else is_going):
                 break
             if not bool(going_R.all()):
-                index = going_R.nonzero().squeeze(1)
+                live_R = live_R[going_R]
+                # A sharded process whose rows have all ended reads one of them on, unheard, until the others are done.
+                index = going_R.nonzero().squeeze(1) if is_going else torch.zeros(1, dtype=torch.long, device=device)
                 cache.batch_select_indices(index)
-                live_R, token_R, mask_RT = (x[index] for x in (live_R, token_R, mask_RT))
+                token_R, mask_RT = token_R[index], mask_RT[index]
                 position_AR = position_AR[:, index]
             position_AR = position_AR + 1
-            mask_RT = torch.cat([mask_RT, mask_RT.new_ones(len(live_R), 1)], dim=1)
+            mask_RT = torch.cat([mask_RT, mask_RT.new_ones(len(mask_RT), 1)], dim=1)
             outputs = family.model(
                 input_ids=token_R[:, None],
                 attention_mask=mask_RT,

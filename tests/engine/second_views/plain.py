@@ -120,14 +120,14 @@ def trainer_on(
 
 def roll_out(trainer: ReinforceTrainer, samples: Sequence[Sample]) -> Rollouts:
     trainer.backend.asked.clear()
-    return trainer._roll_out(samples, 0)
+    return trainer._roll_out(samples, range(len(samples)), 0)
 
 
 def step_gradient(trainer: ReinforceTrainer, samples: Sequence[Sample]) -> torch.Tensor:
     """The gradient that one training step leaves."""
     trainer.backend.asked.clear()
     trainer.family.model.zero_grad()
-    trainer.training_step(trainer.family.model, {"samples": samples})
+    trainer.training_step(trainer.family.model, {"samples": samples, "places": range(len(samples))})
     return gradient(trainer.family)
 
 

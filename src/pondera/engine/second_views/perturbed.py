@@ -52,7 +52,7 @@ class PerturbedFrames:
         """One row a group: the reward of each perturbed completion, then NaN; all NaN for a sample without frames."""
         texts = self._roll_out(rollouts)
         records = [
-            GroupRecord(sample, texts.get(g, ()), (0,) * len(texts.get(g, ())))
+            GroupRecord(sample, rollouts.places[g], texts.get(g, ()), (0,) * len(texts.get(g, ())))
             for g, sample in enumerate(rollouts.samples)
         ]
         everyone = gather_records(records)

@@ -1,0 +1,84 @@
+"""What several processes of one run need from each other: counts, sums, averaged gradients.
+
+In one process every function here is the identity, so callers need no second path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+
+def world_size() -> int:
+    """Number of processes of the run; 1 outside `torchrun`."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Whether parameters live in pieces on several processes, so that every forward pass is a joint one.
+
+    True for FSDP2 (DTensor parameters) and DeepSpeed ZeRO-3; False for DDP, whose processes hold the whole model.
+    """
+    from torch.distributed.tensor import DTensor
+
+    return world_size() > 1 and any(isinstance(p, DTensor) or hasattr(p, "ds_id") for p in model.parameters())
+
+
+def gathered(value: Any) -> list[Any]:
+    """What every process holds, in the order of their ranks."""
+    if world_size() == 1:
+        return [value]
+    found: list[Any] = [None] * world_size()
+    dist.all_gather_object(found, value)
+    return found
+
+
+def summed(values: Sequence[float], device: torch.device) -> list[float]:
+    """Sums over all processes."""
+    return _reduced(values, device, dist.ReduceOp.SUM if world_size() > 1 else None)
+
+
+def largest(value: float, device: torch.device) -> float:
+    """The largest of the processes' values; of flags: whether any is set."""
+    return _reduced([value], device, dist.ReduceOp.MAX if world_size() > 1 else None)[0]
+
+
+def _reduced(values: Sequence[float], device: torch.device, how: Any) -> list[float]:
+    if how is None:
+        return list(values)
+    # Apple's accelerator has no float64, and no process groups either.
+    tensor = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(tensor, op=how)
+    return tensor.tolist()
+
+
+@torch.no_grad()
+def sum_gradients(parameters: Iterable[torch.nn.Parameter], device: torch.device) -> None:
+    """Add up the gradients of all processes, once a step: each holds its share of one global loss.
+
+    DistributedDataParallel reduces during the last backward pass, which ties every process to the same number of
+    passes and leaves the others waiting where one runs out of memory. A step of reinforcement takes so much longer
+    than one exchange of gradients that there is nothing to hide it behind. A parameter without gradient on all
+    processes keeps none, as in one process.
+    """
+    if world_size() == 1:
+        return
+    trained = [p for p in parameters if p.requires_grad]
+    has_gradient = torch.tensor([p.grad is not None for p in trained], dtype=torch.uint8, device=device)
+    dist.all_reduce(has_gradient, op=dist.ReduceOp.MAX)
+    work = []
+    for parameter, has in zip(trained, has_gradient.tolist(), strict=True):
+        if has:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            work.append(dist.all_reduce(parameter.grad, async_op=True))
+    for handle in work:
+        handle.wait()
