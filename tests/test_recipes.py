@@ -16,14 +16,16 @@ from pondera.data.tasks import KINDS, derive
 from pondera.engine.grading import stage_system
 from pondera.engine.run import run_recipe
 
-NANO = [name for name in recipe_names() if load_recipe(name).model.init == "nano-new" and name != "quickstart"]
+_FRESH = [name for name in recipe_names() if load_recipe(name).model.init == "nano-new"]
+CLIPS = [name for name in _FRESH if prompts.get(load_recipe(name).prompts.reason).kind == "video"]
+NANO = [name for name in _FRESH if name not in ("quickstart", *CLIPS)]
 LARGE = [name for name in recipe_names() if load_recipe(name).model.init != "nano-new"]
 
 # Two stay in the fast tests: several stages with five numbers, and several tasks in JSON. The others take seconds each.
 FAST = ("preresq-r1-image", "q-insight")
 RUNS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NANO]
 
-# The systems for videos have recipes of their own, with clips as data.
+# The systems for videos have recipes of their own, with clips as data: tests/test_video_recipes.py.
 VIDEO = {"preresq-r1-video", "q-save", "vq-insight", "vqathinker"}
 
 

@@ -160,7 +160,7 @@ class ManifestRationales(Strict):
 
 
 class MeasuredRationales(Strict):
-    """Rationales of the measuring teacher, in the form that the prompt of each task asks for; images only."""
+    """Rationales of the measuring teacher, in the form that the prompt of each task asks for."""
 
     source: Literal["measuring"] = "measuring"
     answers: Literal["teacher", "labels"] = Field("teacher", description="Whose answer stands behind the thought.")
