@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,22 +16,27 @@ from pondera.data.synthesize import Mix, bundled_references, synthesize
 from pondera.data.tasks import KINDS, derive
 from pondera.engine.grading import stage_system
 from pondera.engine.run import run_recipe
+from pondera.teach import MeasuringTeacher
 
-_FRESH = [name for name in recipe_names() if load_recipe(name).model.init == "nano-new"]
-CLIPS = [name for name in _FRESH if prompts.get(load_recipe(name).prompts.reason).kind == "video"]
-NANO = [name for name in _FRESH if name not in ("quickstart", *CLIPS)]
-LARGE = [name for name in recipe_names() if load_recipe(name).model.init != "nano-new"]
-
-# Two stay in the fast tests: several stages with five numbers, and several tasks in JSON. The others take seconds each.
-FAST = ("preresq-r1-image", "q-insight")
-RUNS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NANO]
-
-# The systems for videos have recipes of their own, with clips as data: tests/test_video_recipes.py.
+# The systems for videos have recipes with clips as data, and the quickstarts have tests of their own.
 VIDEO = {"preresq-r1-video", "q-save", "vq-insight", "vqathinker"}
 
 
 def _systems(recipe: Recipe) -> set[str]:
     return {stage.system for stage in recipe.stages if stage.kind == "reinforce"}
+
+
+def _is_smoked(name: str) -> bool:
+    recipe = load_recipe(name)
+    return recipe.model.init == "nano-new" and not name.startswith("quickstart") and not _systems(recipe) & VIDEO
+
+
+NANO = [name for name in recipe_names() if _is_smoked(name)]
+LARGE = [name for name in recipe_names() if load_recipe(name).model.init != "nano-new"]
+
+# Two stay in the fast tests: several stages with five numbers, and several tasks in JSON. The others take seconds each.
+FAST = ("preresq-r1-image", "q-insight")
+RUNS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NANO]
 
 
 def test_every_image_system_has_a_nano_recipe_and_deqa_and_hirqa_too():
@@ -69,7 +75,7 @@ def test_the_two_stages_of_preresq_are_those_of_the_paper():
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """The files that nano recipes name under data/, from tiny crops."""
+    """The files that nano recipes name, from tiny crops."""
     references, splits = bundled_references()
     chosen = [r for r in references if r.content in ("kodak-01", "kodak-02", "kodak-04")]
     folder = tmp_path_factory.mktemp("recipes") / "data"
@@ -83,6 +89,8 @@ def data(tmp_path_factory):
     write_manifest(folder / "koniq10k.jsonl", samples)
     for kind in KINDS:
         write_manifest(folder / f"{kind}.jsonl", derive(samples, kind))
+    spoken = {r.sample: r.completion for r in MeasuringTeacher(1).respond(samples, 1, 0)}
+    write_manifest(folder / "rationales.jsonl", (replace(s, rationale=spoken[s.id]) for s in samples))
     return folder
 
 
@@ -93,13 +101,13 @@ def _tiny(name: str, data) -> Recipe:
     for section in [values, *values["stages"]]:
         if section.get("data"):
             own = section["data"]["manifest"]
-            paths = [str(data / path.removeprefix("data/")) for path in ([own] if isinstance(own, str) else own)]
+            paths = [str(data / Path(path).name) for path in ([own] if isinstance(own, str) else own)]
             section["data"] |= {"manifest": paths, "validation_samples": 2}
         if section.get("prompts"):
             section["prompts"]["max_new_tokens"] = 8
     for stage in values["stages"]:
         if stage["kind"] == "pretrain":
-            stage |= {"steps": 1, "batch_size": 1, "versions": 3, "num_workers": 0}
+            stage |= {"steps": 1, "batch_size": 1, "versions": 3, "num_workers": 0, "pristine": None}
         elif stage["kind"] == "cold_start":
             stage |= {"epochs": 0.1, "batch_size": 4}
         else:
