@@ -117,7 +117,7 @@ def perturbed_rewards(system: System, pool: Pool) -> dict[str, np.ndarray]:
     """What each completion of a pool would earn under the rewards that temporal bonuses compare, [S, K] by side name.
 
     NaN where a completion is unreadable or not present: a bonus compares means over answers that could be read, on
-    both sides. (The released codes count unreadable ones as 0 on the perturbed side, which pays for broken answers.)
+    both sides. Counted as 0, broken answers about perturbed frames would pay for the ordered ones.
 
     Args:
         system: its `TemporalBonus` terms name the reward and the side array.
