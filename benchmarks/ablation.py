@@ -63,7 +63,7 @@ NAMES = {
     "levels": "with reasoning + soft level labels",
 }
 PAIRS = (("reasoning", "answers"), ("reinforced", "answers"), ("reinforced", "reasoning"), ("levels", "reasoning"))
-BATCH = 24
+BATCH, MAX_SEED = 24, 100
 
 
 def main() -> None:
@@ -187,13 +187,13 @@ def summarise(out: Path, num_resamples: int = 2000) -> dict[str, Any]:
     """Means over seeds and intervals of every row, and of differences between rows."""
     tables = {}
     for row in ROWS:
-        found = {seed: read(path) for seed in range(100) if (path := predictions_of(out, seed, row)).is_file()}
+        found = {seed: read(path) for seed in range(MAX_SEED) if (path := predictions_of(out, seed, row)).is_file()}
         if found:
             tables[row] = found
     contents = sorted({content for found in tables.values() for t in found.values() for content in t["content"]})
     rng = np.random.default_rng(0)
     draws = [rng.integers(0, len(contents), len(contents)) for _ in range(num_resamples)]
-    picks = rng.random((num_resamples, 100))  # seeds are drawn by their place among those that are there
+    picks = rng.random((num_resamples, MAX_SEED))  # seeds are drawn by their place among those that are there
     rows = {row: row_summary(found, contents, draws, picks) for row, found in tables.items()}
     return {
         "contents": contents,
@@ -243,7 +243,9 @@ def on_rows(found: dict[str, np.ndarray], way: str, measure: Callable[[Any, Any]
 
 
 def with_interval(value: float, replicate: np.ndarray) -> dict[str, Any]:
-    low, high = np.nanpercentile(replicate, [2.5, 97.5])
+    """A row that says one constant has no correlation: NaN, shown as undefined."""
+    known = replicate[np.isfinite(replicate)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known.size else (math.nan, math.nan)
     return {"value": value, "ci": [float(low), float(high)]}
 
 
@@ -278,6 +280,8 @@ def table(found: dict[str, Any]) -> str:
 
 def shown(entry: dict[str, Any], sign: str = "") -> str:
     low, high = entry["ci"]
+    if math.isnan(entry["value"]):
+        return "undefined"
     return f"{entry['value']:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 

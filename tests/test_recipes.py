@@ -18,25 +18,21 @@ from pondera.engine.grading import stage_system
 from pondera.engine.run import run_recipe
 from pondera.teach import MeasuringTeacher
 
-# The systems for videos have recipes with clips as data, and the quickstarts have tests of their own.
-VIDEO = {"preresq-r1-video", "q-save", "vq-insight", "vqathinker"}
-
-
-def _systems(recipe: Recipe) -> set[str]:
-    return {stage.system for stage in recipe.stages if stage.kind == "reinforce"}
-
-
-def _is_smoked(name: str) -> bool:
-    recipe = load_recipe(name)
-    return recipe.model.init == "nano-new" and not name.startswith("quickstart") and not _systems(recipe) & VIDEO
-
-
-NANO = [name for name in recipe_names() if _is_smoked(name)]
+_FRESH = [name for name in recipe_names() if load_recipe(name).model.init == "nano-new"]
+CLIPS = [name for name in _FRESH if prompts.get(load_recipe(name).prompts.reason).kind == "video"]
+NANO = [name for name in _FRESH if name not in ("quickstart", *CLIPS)]
 LARGE = [name for name in recipe_names() if load_recipe(name).model.init != "nano-new"]
 
 # Two stay in the fast tests: several stages with five numbers, and several tasks in JSON. The others take seconds each.
 FAST = ("preresq-r1-image", "q-insight")
 RUNS = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NANO]
+
+# The systems for videos have recipes of their own, with clips as data: tests/test_video_recipes.py.
+VIDEO = {"preresq-r1-video", "q-save", "vq-insight", "vqathinker"}
+
+
+def _systems(recipe: Recipe) -> set[str]:
+    return {stage.system for stage in recipe.stages if stage.kind == "reinforce"}
 
 
 def test_every_image_system_has_a_nano_recipe_and_deqa_and_hirqa_too():

@@ -19,6 +19,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class LoraSection(Strict):
+    """Train low-rank matrices beside the decoder's frozen weights; they are merged when a stage ends."""
+
+    rank: int = Field(16, ge=1, description="Rank of each pair of matrices.")
+    alpha: int = Field(32, ge=1, description="Their product is scaled by alpha / rank.")
+    targets: tuple[str, ...] = Field((), description="Layers, such as q_proj; empty is all linear ones of the decoder.")
+
+
 class ModelSection(Strict):
     """Where training starts."""
 
@@ -36,8 +44,17 @@ class ModelSection(Strict):
         None, description="Nano model, name or folder, whose vision tower a fresh nano model starts with."
     )
 
+    lora: LoraSection | None = Field(None, description="Train an adapter in cold start and reinforcement; null is all.")
+    sharded: bool = Field(
+        False, description="Processes of torchrun hold pieces of the model (FSDP2); otherwise copies (DDP)."
+    )
+
     @model_validator(mode="after")
     def _settings_fit(self) -> ModelSection:
+        if self.lora is not None and self.sharded:
+            raise ValueError(
+                "lora and sharded do not go together yet: an adapter needs little memory; drop one of them"
+            )
         if self.vision_from is not None and self.init != "nano-new":
             raise ValueError(f"vision_from is for fresh models; init {self.init!r} has a vision tower of its own")
         if self.global_tiles > 1 and self.mirror:
@@ -160,7 +177,7 @@ class ManifestRationales(Strict):
 
 
 class MeasuredRationales(Strict):
-    """Rationales of the measuring teacher, in the form that the prompt of each task asks for; images only."""
+    """Rationales of the measuring teacher, in the form that the prompt of each task asks for."""
 
     source: Literal["measuring"] = "measuring"
     answers: Literal["teacher", "labels"] = Field("teacher", description="Whose answer stands behind the thought.")

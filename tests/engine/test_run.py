@@ -11,6 +11,7 @@ import pytest
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.engine.run import run_recipe
 from pondera.errors import ConfigError, TrainingError
+from pondera.models import load_model
 from tests.engine.small import same, small_manifest, small_recipe, weights
 
 
@@ -110,3 +111,13 @@ def test_a_recipe_that_cannot_be_read_back_is_kept(manifest, tmp_path):
     with pytest.raises(ConfigError, match="cannot be read by this version"):
         run_recipe(small_recipe(manifest), tmp_path, resume=True)
     assert (tmp_path / "recipe.yaml").read_text() == "a: ["
+
+
+def test_a_run_with_lora_leaves_a_plain_model_whose_base_moved_in_the_decoder_only(manifest, tmp_path):
+    lora = ("model.lora={rank: 2, alpha: 4}", "stages.reinforce.updates_per_rollout=3", "stages.reinforce.save_every=3")
+    final = run_recipe(small_recipe(manifest, *lora), tmp_path / "run")
+    before, after = weights(tmp_path / "run" / "stages" / "pretrain" / "model"), weights(final)
+    moved = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert before.keys() == after.keys() and moved
+    assert all("language_model.layers" in key for key in moved)
+    assert load_model(str(final)).family.model is not None

@@ -11,7 +11,7 @@ from PIL import Image
 from pondera.core.metrics import summarise_groups
 from pondera.errors import DatasetError
 from pondera.report import GalleryEntry, GalleryItem, System, read_curves, render_report, svg
-from pondera.report.words import number, p_value, summary_sentences
+from pondera.report.words import by_note, number, p_value, summary_sentences
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -238,3 +238,8 @@ def test_a_broken_line_inside_the_curves_is_named(tmp_path):
         read_curves(path)
     with pytest.raises(DatasetError, match="no such file"):
         read_curves(tmp_path / "missing.jsonl")
+
+
+def test_a_remark_that_holds_for_several_systems_stands_once():
+    rows = [("a", {"notes": ["steep", "few"]}), ("b", {"notes": []}), ("c", {"notes": ["steep"]})]
+    assert by_note(rows) == [("steep", ["a", "c"]), ("few", ["a"])]

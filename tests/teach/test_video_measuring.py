@@ -15,7 +15,7 @@ from pondera.data.moving_content import MovingContent
 from pondera.data.photographs import list_photographs
 from pondera.data.temporal_distortions import distort_clip
 from pondera.errors import TeacherError
-from pondera.teach import VideoMeasuringTeacher
+from pondera.teach import MeasuringTeacher, VideoMeasuringTeacher, measuring_teacher
 from pondera.teach.video_measures import measure_course, translations
 from pondera.teach.video_measuring import temporal_severities
 from pondera.teach.video_wording import SPATIAL_ASPECTS, TEMPORAL_OPENINGS, video_thought
@@ -112,3 +112,13 @@ def test_a_clean_video_has_no_worst_aspect_and_no_number_is_in_a_thought():
         text = video_thought(clean | {aspect: 4.0}, spatial | {"blur": 4.0}, "a")
         assert worst_aspect(text) == aspect and not any(char.isdigit() for char in text)
     assert set(TEMPORAL_OPENINGS) == set(TEMPORAL_ASPECTS)
+
+
+def test_the_teacher_answers_with_the_whole_alone_where_one_number_is_asked_for(clip):
+    one, two = (measuring_teacher("video", AnswerFormat(Numbers(n))) for n in (1, 2))
+    (short,), (long,) = one.assess([clip]), two.assess([clip])
+    assert short.score == AnswerFormat(Numbers(2)).parse(long.completion).values[0] < long.score
+    assert AnswerFormat(Numbers(1)).parse(short.completion).is_valid and one.fingerprint != two.fingerprint
+    assert isinstance(measuring_teacher("image", AnswerFormat()), MeasuringTeacher)
+    with pytest.raises(TeacherError, match="one or two numbers"):
+        measuring_teacher("video", AnswerFormat(Numbers(5)))

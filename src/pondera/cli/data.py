@@ -184,6 +184,45 @@ def synthesize(
     typer.echo(manifest)
 
 
+@app.command(epilog="\b\nExample:\n  pondera data clips --out clips")
+def clips(
+    out: Annotated[Path, typer.Option(help="New folder for clips and manifest.jsonl.")],
+    scenes: Annotated[str, typer.Option(help="Camera moves per photograph, by split.")] = "train=4,val=3,test=3",
+    versions: Annotated[int, typer.Option(min=1, help="Clips per move, each damaged in another way.")] = 12,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of a clip, 24 a second.")] = 48,
+    size: Annotated[tuple[int, int], typer.Option(metavar="W H", help="Size of the frames, pixels, even.")] = (
+        256,
+        160,
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes.", show_default="one per core, at most 4")
+    ] = None,
+) -> None:
+    """Make a labelled set of videos: a camera moves over the bundled photographs; codecs and faults of time damage it.
+
+    The labels are pseudo-MOS: facts about pixels, not opinions of people. An interrupted run goes on where it was.
+    """
+    from pondera.data.moving_clips import ClipSettings, bundled_scenes, make_clips
+
+    counts = {name: round(number) for name, number in shares(scenes, "--scenes").items()}
+    if any(counts[name] != number for name, number in shares(scenes, "--scenes").items()):
+        raise typer.BadParameter(f"{scenes!r}: camera moves are whole numbers", param_hint="--scenes")
+    try:
+        settings = ClipSettings(counts, versions=versions, num_frames=frames, size=size)
+        manifest = make_clips(
+            out,
+            contents=bundled_scenes(),
+            settings=settings,
+            seed=seed,
+            num_workers=workers,
+            on_progress=progress("made"),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    typer.echo(manifest)
+
+
 @app.command(epilog="\b\nExample:\n  pondera data check data/manifest.jsonl")
 def check(
     manifest: ManifestArgument,

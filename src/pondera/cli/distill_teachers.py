@@ -53,13 +53,15 @@ def build_teacher(kind: TeacherKind, options: Mapping[str, Any]) -> tuple[Teache
     """
     from pondera import prompts
     from pondera.core.answers import AnswerFormat
-    from pondera.teach import MeasuringTeacher
+    from pondera.teach import measuring_teacher
 
     given = {name: value for name, value in options.items() if value is not None and value != []}
     _refuse_foreign(kind, given)
     if kind is TeacherKind.measuring:
-        form = prompts.get(given["prompt"]).answer if "prompt" in given else AnswerFormat()
-        return MeasuringTeacher(form=form), form
+        if "prompt" not in given:
+            return measuring_teacher("image", AnswerFormat()), AnswerFormat()
+        prompt = prompts.get(given["prompt"])
+        return measuring_teacher(prompt.kind, prompt.answer), prompt.answer
     build = {TeacherKind.openai: _openai, TeacherKind.vllm: _vllm, TeacherKind.command: _command}[kind]
     teacher = build(given)
     return teacher, teacher.prompt.answer

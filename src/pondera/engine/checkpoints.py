@@ -13,6 +13,7 @@ from typing import Any
 from transformers import Trainer
 
 from pondera.engine.files import discard, publish, saving
+from pondera.models.distribution import is_sharded
 
 _PREFIX = "checkpoint-"
 
@@ -35,6 +36,8 @@ class StageTrainer(Trainer):
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        if is_sharded(kwargs["model"]):  # the library cannot save the optimiser of pieces; `docs/distributed.md`
+            kwargs["args"].set_save(strategy="no")
         super().__init__(**kwargs)
         self._writes_to: Path | None = None
 

@@ -24,7 +24,7 @@ from pondera.errors import TrainingError
 from pondera.generate.backend import Completion, sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import Family, ModelCard
-from pondera.teach import MeasuringTeacher, distill
+from pondera.teach import distill, measuring_teacher
 from pondera.teach.distill import best_of
 from pondera.teach.filters import Candidate, Filter, default_filters, run_filters
 from pondera.teach.labels import label_answer, label_filter
@@ -36,7 +36,7 @@ def measured_rationales(
     """The samples with the measuring teacher's rationales, in their order; what it recorded before is not made anew.
 
     Args:
-        samples: images; tasks may be mixed.
+        samples: images, whose tasks may be mixed, or videos.
         card: the prompt of each task, and so the form of the answer.
         section: whose answers stand behind the thoughts.
         folder: for the records, one file a task.
@@ -53,7 +53,7 @@ def measured_rationales(
         asked = AnswerFormat() if section.answers == "labels" else form
         done = distill(
             [sample for sample in samples if sample.task == task],
-            MeasuringTeacher(form=asked),
+            measuring_teacher(samples[0].kind, asked),
             folder / f"{task}.jsonl",
             filters=(),  # it says what it measured: there is nothing to verify, and its thoughts may be alike
             seed=seed,

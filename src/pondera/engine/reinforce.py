@@ -40,6 +40,7 @@ from pondera.generate.backend import sample_seed
 from pondera.generate.rollout import open_backend
 from pondera.models import Family, ModelCard
 from pondera.models.distribution import rank, world_size
+from pondera.models.lora import has_adapter
 
 
 class ReinforceTrainer(StageTrainer):
@@ -82,7 +83,7 @@ class ReinforceTrainer(StageTrainer):
         plan, train = plan or Plan(), kwargs["train_dataset"].items
         self.samples: Sequence[Sample] = train
         self.batches = batches
-        self.reference = _frozen_copy((reference or family).model) if _needs_reference(stage, plan) else None
+        self.reference = _frozen_reference(family, stage, plan, reference)
         self.second_views: Sequence[AuxiliaryView] = make_views(plan, self._tools(train), train)
         self.update = PolicyUpdate(family, stage, reference=self.reference, second_views=self.second_views)
         self._lesson: Lesson | None = None
@@ -244,16 +245,17 @@ class _OwnShare(torch.utils.data.Dataset[Any]):
         return {"samples": [batch[place] for place in places], "places": places}
 
 
-def _needs_reference(stage: ReinforceStage, plan: Plan) -> bool:
-    return max(stage.kl_weight, stage.thought_kl_weight or 0) > 0 or plan.needs_reference
-
-
 def _checkpoint_activations(model: Any) -> None:
     """Under the library's newer name, or its older one."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable()
 
 
-def _frozen_copy(model: Any) -> Any:
-    reference = copy.deepcopy(model).eval()
-    return reference.requires_grad_(False)
+def _frozen_reference(family: Family, stage: ReinforceStage, plan: Plan, reference: Family | None) -> Any | None:
+    """The model that the KL holds to; None where nothing needs one, or the policy without its adapter is it."""
+    if not (max(stage.kl_weight, stage.thought_kl_weight or 0) > 0 or plan.needs_reference):
+        return None
+    if reference is None and has_adapter(family.model) and not plan.needs_reference:
+        return None
+    model = copy.deepcopy(family.model) if reference is None else reference.model
+    return model.eval().requires_grad_(False)

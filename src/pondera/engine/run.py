@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,13 +36,15 @@ from pondera.engine.run_folder import open_run, refuse_interrupted
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
 from pondera.models.block_attention import use_block_attention
+from pondera.models.distribution import is_sharded, join, leave, rank, wait
 from pondera.models.loading import resolve
+from pondera.models.lora import add_adapter, merge_adapter
 
 _RUN: dict[str, Any] = {"pretrain": run_pretrain, "cold_start": run_cold_start, "reinforce": run_reinforce}
 
 
 def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resume: bool = False) -> Path:
-    """Run all stages, or one.
+    """Run all stages, or one; on all processes that `torchrun` started.
 
     Args:
         recipe: what to do.
@@ -57,10 +60,20 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
         ConfigError: the folder holds another run, or there is no such stage.
         TrainingError: a stage cannot run on this data.
     """
+    join()
+    try:
+        return _run_stages(recipe, out, only_stage, resume)
+    finally:
+        leave()
+
+
+def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool) -> Path:
     names = [stage.name for stage in recipe.stages]
     if only_stage is not None and only_stage not in names:
         raise ConfigError(f"recipe {recipe.name} has no stage {only_stage!r}; its stages are: {', '.join(names)}")
-    open_run(recipe, out, may_exist=resume or only_stage is not None)
+    if rank() == 0:
+        open_run(recipe, out, may_exist=resume or only_stage is not None)
+    wait()
     plans = [_explained(plan, out, recipe.seed) for plan in plan_stages(recipe)]
     previous: Path | None = None
     for plan in plans:
@@ -73,11 +86,17 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
             if not resume:
                 refuse_interrupted(stage.name, folder)
             family = _start(recipe, previous, plans)
+            if recipe.model.lora is not None and stage.kind != "pretrain":
+                add_adapter(family, **recipe.model.lora.model_dump())
             folder.mkdir(parents=True, exist_ok=True)
             train = plan.train
             if isinstance(stage, ColdStartStage) and isinstance(stage.rationales, RejectionSampledRationales):
                 train = rejection_sampled(family, plan.card, stage, stage.rationales, train, folder, seed=recipe.seed)
-            more = {"reference": _reference(recipe, stage, out, plans)} if isinstance(stage, ReinforceStage) else {}
+            more: dict[str, Any] = {}
+            if isinstance(stage, ReinforceStage):
+                more["reference"] = _reference(recipe, stage, out, plans)
+                if more["reference"] is None and is_sharded(family.model):
+                    more["reference"] = _start(recipe, previous, plans)  # a sharded model cannot be copied
             _RUN[stage.kind](
                 family,
                 plan.card,
@@ -90,14 +109,16 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
                 resume=resume,
                 **more,
             )
+            merge_adapter(family)
             save_model(family, plan.card, finished)
-        if finished.is_dir():
+        if finished.is_dir() and rank() == 0:
             discard(folder / "checkpoints")  # the model says it all; optimisers are large
         previous = finished
     assert previous is not None  # a recipe has at least one stage
-    if previous.is_dir():
+    if previous.is_dir() and rank() == 0:
         with saving(f"model {out / 'final'}"), new_folder(out / "final") as partial:
             shutil.copytree(previous, partial, dirs_exist_ok=True)
+    wait()
     return out / "final"
 
 
@@ -107,9 +128,14 @@ def save_model(family: Family, card: ModelCard, folder: Path) -> None:
     Raises:
         TrainingError: it could not be written.
     """
-    with saving(f"model {folder}"), new_folder(folder) as partial:
-        family.save(partial)
-        card.save(partial)
+    if rank() == 0:
+        with saving(f"model {folder}"), new_folder(folder) as partial:
+            family.save(partial)
+            card.save(partial)
+    elif is_sharded(family.model):
+        with tempfile.TemporaryDirectory() as nowhere:
+            family.model.save_pretrained(nowhere)  # hands its pieces to the first process, which writes
+    wait()
 
 
 @dataclass(frozen=True)
@@ -251,9 +277,9 @@ def _start(recipe: Recipe, previous: Path | None, plans: Sequence[StagePlan]) ->
 def _family(recipe: Recipe, previous: Path | None, plans: Sequence[StagePlan]) -> Family:
     section = recipe.model
     if previous is not None:
-        return load_model(str(previous)).family
+        return load_model(str(previous), sharded=section.sharded).family
     if section.init != "nano-new":
-        return load_model(section.init).family
+        return load_model(section.init, sharded=section.sharded).family
     from pondera.models.loading import default_device
     from pondera.models.nano import build_nano
 

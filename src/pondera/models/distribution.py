@@ -5,11 +5,35 @@ In one process every function here is the identity, so callers need no second pa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import distributed as dist
+
+
+def join() -> None:
+    """Join the processes that `torchrun` started, if it did; each takes the accelerator of its local rank."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("cpu:gloo,cuda:nccl")
+    else:
+        dist.init_process_group("gloo")
+
+
+def leave() -> None:
+    """Part from the other processes at the end of a run."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def wait() -> None:
+    """Until all processes are here; one that fails is ended by `torchrun` together with the others."""
+    if world_size() > 1:
+        dist.barrier()
 
 
 def world_size() -> int:

@@ -85,6 +85,11 @@ class Family:
         return self.model.device
 
     @property
+    def _stock(self) -> Any:
+        """The model without an adapter around it."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
     def has_block_attention(self) -> bool:
         """Whether the decoder was told to use `block_attention`."""
         return bool(self.model.config.get_text_config()._attn_implementation == block_attention.NAME)
@@ -185,7 +190,7 @@ class Family:
         return type_RT if video_token_id is None else type_RT + 2 * (ids_RT == video_token_id).int()
 
     def _forward_arguments(self) -> frozenset[str]:
-        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model  # PEFT
+        model = self._stock
         return frozenset(inspect.signature(model.forward).parameters)
 
     def packing_obstacle(self, longest: int) -> str | None:
@@ -213,16 +218,16 @@ class Family:
         Returns:
             Whether `precompute` may then replace pixels by the tower's output: each image is encoded once a run.
         """
-        tower = getattr(self.model.base_model, "vision_tower", None) or getattr(self.model.base_model, "visual", None)
+        tower = getattr(self._stock.base_model, "vision_tower", None) or getattr(self._stock.base_model, "visual", None)
         if tower is None:
             raise ModelError(f"{type(self.model).__name__} has no part called vision_tower or visual to freeze")
         tower.requires_grad_(False)
-        return hasattr(self.model.base_model, "encode_views")
+        return hasattr(self._stock.base_model, "encode_views")
 
     @torch.no_grad()
     def precompute(self, prompts: Sequence[EncodedPrompt], batch_size: int = 32) -> list[EncodedPrompt]:
         """The same prompts with the frozen tower's output in place of pixels (families with `encode_views`)."""
-        model = self.model.base_model
+        model = self._stock.base_model
         was_training = self.model.training
         self.model.eval()
         pictures = [picture for prompt in prompts for picture in prompt.media["pixel_values"].split(1)]

@@ -17,6 +17,7 @@ from pondera.core.answers import AnswerFormat
 from pondera.core.records import LabelScale, MediaKind
 from pondera.data.presentation import Layout
 from pondera.errors import ConfigError, ModelError
+from pondera.models.distribution import is_sharded, world_size
 from pondera.models.family import Family
 from pondera.prompts import Prompt
 
@@ -126,7 +127,12 @@ class LoadedModel:
 
 
 def load_model(
-    name: str = "nano", *, device: str | None = None, dtype: str = "auto", kind: MediaKind = "image"
+    name: str = "nano",
+    *,
+    device: str | None = None,
+    dtype: str = "auto",
+    kind: MediaKind = "image",
+    sharded: bool = False,
 ) -> LoadedModel:
     """Load a model for scoring or as the start of training.
 
@@ -135,6 +141,7 @@ def load_model(
         device: such as "cpu", "cuda", "mps"; by default an accelerator when there is one.
         dtype: "auto" takes that of the weights.
         kind: of media that a checkpoint without a card is asked about; a card names its own prompt.
+        sharded: each process of the run holds a piece of every parameter (FSDP2, through the library).
 
     Raises:
         ModelError: there is no such model, or its files are not complete.
@@ -146,6 +153,8 @@ def load_model(
     folder = resolve(name)
     source = str(folder) if folder else name
     options: dict[str, Any] = {"dtype": "auto" if dtype == "auto" else getattr(torch, dtype)}
+    if sharded and world_size() > 1:
+        options |= _sharding(default_device(device))
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             source, trust_remote_code=False, use_safetensors=True, **options
@@ -157,11 +166,23 @@ def load_model(
             f"cannot load model {name!r}: {reason}. Give 'nano', a folder with config.json and model.safetensors, "
             "or the id of a stock model that can be downloaded or is in the local cache"
         ) from error
-    if model.dtype == torch.float16 and default_device(device) == "cpu":
-        model = model.float()  # half precision is for shipping; CPUs compute in single
-    model = model.to(default_device(device)).eval()  # type: ignore[arg-type]
+    if not is_sharded(model):
+        if model.dtype == torch.float16 and default_device(device) == "cpu":
+            model = model.float()  # half precision is for shipping; CPUs compute in single
+        model = model.to(default_device(device))  # type: ignore[arg-type]
+    model = model.eval()
     card = ModelCard.read(folder or Path(source), kind)
     return LoadedModel(name, Family(model, processor), card, hash_weights(folder) if folder else source)
+
+
+def _sharding(device: str) -> dict[str, Any]:
+    """Options under which the library loads a model in pieces; sharded parameters change neither type nor place."""
+    try:
+        from transformers.distributed import DistributedConfig
+    except ImportError:
+        raise ModelError("model.sharded needs a newer transformers: pip install 'transformers>=5.23'") from None
+    options: dict[str, Any] = {"distributed_config": DistributedConfig(fsdp_size=world_size())}
+    return options | ({"dtype": torch.float32} if device == "cpu" else {})
 
 
 def resolve(name: str) -> Path | None:

@@ -153,6 +153,7 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": words.number, "p_value": words.p_value, "plain": _plain}
+    environment.filters["by_note"] = words.by_note
     return environment.get_template("report.html.j2")
 
 

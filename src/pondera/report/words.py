@@ -45,6 +45,19 @@ def summary_sentences(
     return sentences
 
 
+def by_note(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, list[str]]]:
+    """Every remark about a summary once, with the systems that it holds for.
+
+    Args:
+        rows: system and summary.
+    """
+    names_of: dict[str, list[str]] = {}
+    for name, summary in rows:
+        for note in summary.get("notes", ()):
+            names_of.setdefault(note, []).append(name)
+    return list(names_of.items())
+
+
 def with_interval(summary: Mapping[str, Any], key: str) -> str:
     """A number with its interval: 0.812 [0.780, 0.841]."""
     value, (low, high) = summary[key], summary[f"{key}_ci"]

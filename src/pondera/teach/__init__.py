@@ -6,7 +6,7 @@ from pondera.teach.distill import Distillation, distill, status
 from pondera.teach.measuring import MeasuringTeacher
 from pondera.teach.openai import OpenAITeacher
 from pondera.teach.opinions import SecondOpinion
-from pondera.teach.video_measuring import VideoMeasuringTeacher
+from pondera.teach.video_measuring import VideoMeasuringTeacher, measuring_teacher
 from pondera.teach.vllm import VllmTeacher
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "VideoMeasuringTeacher",
     "VllmTeacher",
     "distill",
+    "measuring_teacher",
     "status",
 ]

@@ -19,14 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
+from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.aspects import read_grades
-from pondera.core.records import FIVE_POINT, Assessment, Sample
+from pondera.core.records import FIVE_POINT, Assessment, MediaKind, Sample
 from pondera.data.motion_evidence import read_stretches
 from pondera.data.video import sample_clip
 from pondera.errors import PonderaError, TeacherError
 from pondera.teach import defects, statistics, video_statistics, video_wording
 from pondera.teach.base import TeacherResponse
 from pondera.teach.measures import measure
+from pondera.teach.measuring import MeasuringTeacher
 from pondera.teach.video_measures import measure_course
 
 VERSION = 1  # raised when measures or rules change; constants and words count by themselves
@@ -54,11 +56,11 @@ class VideoFindings:
         details = {aspect: self.aspects[aspect] for aspect in video_wording.SPATIAL_ASPECTS}
         return defects.score(self.aspects), defects.score(details)
 
-    def completion(self, key: str) -> str:
-        """Thought and answer; the key decides the wording."""
+    def completion(self, key: str, num_values: int = 2) -> str:
+        """Thought and answer: the whole and the details, or the whole alone; the key decides the wording."""
         thought = video_wording.video_thought(self.aspects, self.spatial, key)
-        whole, details = self.numbers
-        return f"<think>{thought}</think><answer>{whole:.2f}\n{details:.2f}</answer>"
+        body = "\n".join(f"{number:.2f}" for number in self.numbers[:num_values])
+        return f"<think>{thought}</think><answer>{body}</answer>"
 
 
 class VideoMeasuringTeacher:
@@ -66,14 +68,18 @@ class VideoMeasuringTeacher:
 
     Args:
         num_workers: processes for long lists; by default one per core, four at most.
+        num_values: numbers of an answer: 2, the whole and the details, or 1, the whole.
 
     Raises:
-        ValueError: num_workers is below 1.
+        ValueError: num_workers is below 1, or num_values is neither.
     """
 
     name = "measuring-video"
 
-    def __init__(self, num_workers: int | None = None) -> None:
+    def __init__(self, num_workers: int | None = None, *, num_values: int = 2) -> None:
+        if num_values not in (1, 2):
+            raise ValueError(f"num_values must be 1 or 2, got {num_values}")
+        self.num_values = num_values
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers must be >= 1, got {num_workers}")
         self.num_workers = num_workers if num_workers is not None else min(os.cpu_count() or 1, 4)
@@ -82,6 +88,7 @@ class VideoMeasuringTeacher:
     def fingerprint(self) -> str:
         """Name, version, and a hash of constants and words; the number of workers changes nothing."""
         content = [VERSION, statistics.PRISTINE, statistics.LADDERS, video_statistics.LADDERS, video_wording.VERSION]
+        content.append(self.num_values)
         return f"measuring-video-{VERSION}-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
@@ -103,7 +110,7 @@ class VideoMeasuringTeacher:
             if isinstance(found, PonderaError):
                 raise found
             for k in range(first, first + num):
-                text = found.completion(f"{seed}/{sample.id}/{k}")
+                text = found.completion(f"{seed}/{sample.id}/{k}", self.num_values)
                 yield TeacherResponse(sample.id, k, text, teacher, seed, {"seconds": round(seconds / num, 6)})
 
     def assess(self, paths: Sequence[str | Path]) -> list[Assessment]:
@@ -125,12 +132,12 @@ class VideoMeasuringTeacher:
         text = video_wording.video_thought(found.aspects, found.spatial, Path(path).name)
         return Assessment(
             path=path,
-            score=float(np.mean(found.numbers)),
+            score=float(np.mean(found.numbers[: self.num_values])),
             scale=FIVE_POINT,
             mode="reason",
             reasoning=text,
             aspects=read_grades(text),
-            completion=found.completion(Path(path).name),
+            completion=found.completion(Path(path).name, self.num_values),
             seconds=seconds,
             fingerprint=self.fingerprint,
         )
@@ -143,6 +150,23 @@ class VideoMeasuringTeacher:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads of whoever calls us
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             yield from pool.map(_measure_file, paths, chunksize=_CHUNK)
+
+
+def measuring_teacher(kind: MediaKind, form: AnswerFormat) -> MeasuringTeacher | VideoMeasuringTeacher:
+    """The measuring teacher for images or for videos, answering in a form.
+
+    Raises:
+        TeacherError: it has no answer of that form.
+    """
+    if kind == "image":
+        return MeasuringTeacher(form=form)
+    body = form.body
+    if not isinstance(body, Numbers) or body.n > 2 or (body.low, body.high) != (1.0, 5.0) or form.think == "absent":
+        raise TeacherError(
+            "the measuring teacher answers about videos with a thought and one or two numbers from 1 to 5; name a "
+            "prompt that asks for these, such as quality.video"
+        )
+    return VideoMeasuringTeacher(num_values=body.n)
 
 
 def find(path: str | Path) -> VideoFindings:

@@ -42,10 +42,16 @@ MOS = (2.8, 4.2)
 
 
 class Scripted:
-    """Gives fixed texts: `GROUPS` first, `FURTHER` from then on. Keeps the prompts it was given."""
+    """Gives fixed texts: `GROUPS` first, `FURTHER` from then on. Keeps the prompts it was given.
 
-    def __init__(self, family: Family, prefix: str) -> None:
-        self.family, self.prefix, self.asked = family, prefix, []
+    Args:
+        family: tokens and log-probabilities.
+        prefix: put before each number.
+        first: number of the first sample, on a process that has the later ones.
+    """
+
+    def __init__(self, family: Family, prefix: str, first: int = 0) -> None:
+        self.family, self.prefix, self.first, self.asked = family, prefix, first, []
 
     def refresh(self, step):
         pass
@@ -58,7 +64,7 @@ class Scripted:
                 self._completion(prompt, text.replace("<answer>", "<answer>" + self.prefix))
                 for text in group[:num_completions]
             ]
-            for prompt, group in zip(prompts, texts[: len(prompts)], strict=True)
+            for prompt, group in zip(prompts, texts[self.first : self.first + len(prompts)], strict=True)
         ]
 
     def _completion(self, prompt: EncodedPrompt, text: str) -> Completion:

@@ -129,7 +129,9 @@ def test_captions_pull_by_the_weighted_mean_over_completions_of_their_divergence
     kl = _plain_caption_kl(family, rollouts).mean()
     assert float(kl.detach()) > 1e-3
     assert relative_error(found, _gradient_of(family, 2.0 * kl)) < CLOSE
-    assert pulled._step_logs["caption/kl"] == pytest.approx(float(kl.detach()), rel=1e-4)
+    lengths = torch.tensor([len(c.ids) for group in rollouts.groups for c in group])
+    over_tokens = (_plain_caption_kl(family, rollouts).detach() * lengths).sum() / lengths.sum()
+    assert pulled._step_logs["caption/kl"] == pytest.approx(float(over_tokens), rel=1e-4)
 
 
 def _text_score(trainer, rollouts):

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed
 
 from pondera.config import CaptionView
 from pondera.core.records import Sample
@@ -27,6 +26,7 @@ from pondera.engine.second_views.tools import Tools, as_groups, branch_logps, co
 from pondera.engine.second_views.wording import masked_numbers
 from pondera.errors import TrainingError
 from pondera.models import EncodedPrompt
+from pondera.models.distribution import gathered, rank, summed, world_size
 from pondera.models.packing import packed_logps
 
 CAPTION_FIELD = "caption"  # of a sample's targets
@@ -54,12 +54,15 @@ class Captioned:
     def __init__(self, tools: Tools, captions: Mapping[str, str], *, weight: float) -> None:
         self.tools, self.captions, self.weight = tools, captions, weight
         self._prompts: list[EncodedPrompt] = []
+        self._num_completions = 0.0
 
     def side_arrays(self, rollouts: Rollouts) -> Mapping[str, np.ndarray]:
         """`caption_kl` under the policy that sampled, [G, K]."""
         self._prompts = self.tools.encode(
             rollouts.samples, rollouts.questions, rollouts.seeds, change=self._in_place_of_pictures
         )
+        num_completions = sum(len(group) for group in rollouts.groups)
+        (self._num_completions,) = summed([num_completions], self.tools.family.device)
         behind = list(zip(self._prompts, completion_branches(rollouts), strict=True))
         sampled = [torch.tensor(c.logps) for group in rollouts.groups for c in group]
         pairs = zip(sampled, branch_logps(self.tools.family, behind), strict=True)
@@ -73,8 +76,8 @@ class Captioned:
             return update.logp_M.new_zeros(()), {}
         with torch.no_grad():
             view_logp_M, _ = packed_logps(model, update.behind(self.tools.family, self._prompts))
-        kl = (self._shares(update) * view_kl(update.logp_M, view_logp_M)).sum()
-        return self.weight * kl, {"caption/kl": float(kl.detach())}
+        kl_M = view_kl(update.logp_M, view_logp_M)
+        return self.weight * (self._shares(update) * kl_M).sum(), {"caption/kl": float(kl_M.detach().mean())}
 
     def _shares(self, update: Update) -> torch.Tensor:
         """What each token counts in the mean over completions of means over tokens; 0 without a caption."""
@@ -82,7 +85,7 @@ class Captioned:
         group_size = len(update.rollouts.groups[0])
         share_N = torch.tensor(
             [
-                (update.rollouts.samples[n // group_size].id in self.captions) / (len(c.ids) * len(completions))
+                (update.rollouts.samples[n // group_size].id in self.captions) / (len(c.ids) * self._num_completions)
                 for n, c in enumerate(completions)
             ]
         )
@@ -125,11 +128,10 @@ def _written_once(settings: CaptionView, tools: Tools, missing: Sequence[Sample]
     path = tools.folder / _FILE
     kept = _read(path)
     fresh = [sample for sample in missing if sample.id not in kept]
-    rank, world = _rank_and_world()
-    written = {s.id: c for s, c in zip(fresh[rank::world], _write(settings, tools, fresh[rank::world]), strict=True)}
-    for part in _gathered(written, world):
+    own = fresh[rank() :: world_size()]
+    for part in gathered(dict(zip((sample.id for sample in own), _write(settings, tools, own), strict=True))):
         kept |= part
-    if fresh and rank == 0:
+    if fresh and rank() == 0:
         partial = path.with_suffix(".partial")
         lines = [json.dumps({"sample": name, "caption": text}) + "\n" for name, text in kept.items()]
         partial.write_text("".join(lines), encoding="utf-8")
@@ -171,17 +173,3 @@ def _write(settings: CaptionView, tools: Tools, samples: Sequence[Sample]) -> li
         )
         captions += [caption_from(completion.text) for (completion,) in groups]
     return captions
-
-
-def _rank_and_world() -> tuple[int, int]:
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return 0, 1
-    return torch.distributed.get_rank(), torch.distributed.get_world_size()
-
-
-def _gathered(written: dict[str, str], world: int) -> list[dict[str, str]]:
-    if world == 1:
-        return [written]
-    parts: list[Any] = [None] * world
-    torch.distributed.all_gather_object(parts, written)
-    return parts

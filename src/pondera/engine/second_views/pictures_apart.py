@@ -22,8 +22,9 @@ from pondera.engine.auxiliary import Update
 from pondera.engine.rollouts import Rollouts
 from pondera.engine.second_views.divergence import cosine_decay, view_kl
 from pondera.engine.second_views.pictures import Damage, masked, visible_damage
-from pondera.engine.second_views.tools import Tools, mean_over_processes
+from pondera.engine.second_views.tools import Tools
 from pondera.models import EncodedPrompt
+from pondera.models.distribution import summed
 from pondera.models.packing import packed_logps
 
 
@@ -66,20 +67,21 @@ class PicturesApart:
         """None; encodes the changed pictures of the step."""
         self._prompts = self.tools.encode(rollouts.samples, rollouts.questions, rollouts.seeds, change=self.change)
         num_tokens = sum(len(completion.ids) for group in rollouts.groups for completion in group)
-        self._share_of_a_token = 1 / mean_over_processes(num_tokens, self.tools.family.device)
+        (total,) = summed([num_tokens], self.tools.family.device)
+        self._share_of_a_token = 1 / total
         return {}
 
     def loss(self, model: Any, update: Update) -> tuple[torch.Tensor, Mapping[str, float]]:
         """The divergence of one micro-batch, its sign turned; logs it and the share of tokens behind a change."""
         with torch.no_grad():
             view_logp_M, _ = packed_logps(model, update.behind(self.tools.family, self._prompts))
-        kl = view_kl(update.logp_M, view_logp_M).sum() * self._share_of_a_token
+        kl_M = view_kl(update.logp_M, view_logp_M)
         weight = self.weight * cosine_decay(self.tools.epoch(update.rollouts.step), self.last_epoch)
         changed_G = torch.tensor([self.is_changed(sample) for sample in update.rollouts.samples])
         group_N = torch.tensor(update.part.branch_N) // len(update.rollouts.groups[0])
-        num_changed = int(changed_G[group_N][update.packed.branch_M.cpu()].sum())
-        logs = {f"{self.name}/kl": float(kl.detach()), f"{self.name}/changed": num_changed * self._share_of_a_token}
-        return -weight * kl, logs
+        is_changed_M = changed_G[group_N][update.packed.branch_M.cpu()]
+        logs = {f"{self.name}/kl": kl_M.mean(), f"{self.name}/changed": is_changed_M.double().mean()}
+        return -weight * self._share_of_a_token * kl_M.sum(), {name: float(v.detach()) for name, v in logs.items()}
 
 
 def degraded_view(settings: DegradedView, tools: Tools) -> PicturesApart:

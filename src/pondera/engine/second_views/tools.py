@@ -84,15 +84,6 @@ def completion_branches(rollouts: Rollouts) -> list[list[Branch]]:
     return [[Branch.scored(completion.ids) for completion in group] for group in rollouts.groups]
 
 
-def mean_over_processes(count: int, device: torch.device) -> float:
-    """The mean of a count over all processes: what a sum of one's own is divided by where gradients are averaged."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return float(count)
-    total = torch.tensor(float(count), device=device)
-    torch.distributed.all_reduce(total)
-    return float(total) / torch.distributed.get_world_size()
-
-
 def as_groups(value_N: Sequence[float], rollouts: Rollouts) -> np.ndarray:
     """One number a completion as a side array [G, K]."""
     return np.asarray(value_N, dtype=np.float64).reshape(len(rollouts.groups), -1)
