@@ -275,6 +275,15 @@ def test_the_key_is_in_no_file_of_a_distillation(make_samples, tmp_path, monkeyp
     assert KEY not in json.dumps([done.to_dict(), status(tmp_path / "out")])
 
 
+@pytest.mark.parametrize("key", ["sk-first\nsk-second", "sk-a b", "sk-\u2026"])
+def test_a_key_that_fits_no_header_is_refused_without_being_quoted(monkeypatch, key):
+    """The HTTP library quoted it in its error, which went into messages and the run's state."""
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match="value of OPENAI_API_KEY holds white space") as caught:
+        ChatClient("http://127.0.0.1:1/v1", "m")
+    assert "sk-" not in str(caught.value)
+
+
 PROGRAM = """
 import sys
 sys.path.insert(0, {root!r})

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from urllib.parse import urlsplit
 
 from pondera.errors import ConfigError
 
 
 def read_key(api_key_env: str) -> str:
-    """The key in this environment variable; "" for none."""
-    return os.environ.get(api_key_env, "").strip() if api_key_env else ""
+    """The key in this environment variable; "" for none.
+
+    Raises:
+        ConfigError: it cannot stand in a header. HTTP libraries quote such a value in their errors, which are stored.
+    """
+    key = os.environ.get(api_key_env, "").strip() if api_key_env else ""
+    if not re.fullmatch(r"[!-~]*", key):
+        raise ConfigError(
+            f"the value of {api_key_env} holds white space or characters outside ASCII, so it is no API key; set it "
+            "to the key alone"
+        )
+    return key
 
 
 def check_address(base_url: str, *, has_key: bool) -> None:
