@@ -21,6 +21,7 @@ from pondera.core.records import FloatArray
 _STEEPEST = 0.05  # smallest scale, in standard deviations of the score: a sharper step separates single points
 _FLATTEST = 20.0  # largest scale, in widths of the score range: there the curve is straight to 1e-4
 _REACH = 30.0  # how far outside the scores the bend may lie, in widths: there the curve is exponential to 1e-4
+_VALLEYS = 8  # of the grid that are walked down; the deepest point of a grid need not lie in the deepest valley
 _GRID_POINTS = 2000  # more rows than this are averaged in groups of neighbours to choose the start
 
 
@@ -133,15 +134,19 @@ def _neighbour_means(x_N: FloatArray, y_N: FloatArray) -> tuple[FloatArray, Floa
 
 
 def _search(x_N: FloatArray, y_N: FloatArray, box: tuple[FloatArray, FloatArray], num_parameters: int) -> FloatArray:
-    """The best of the minima that the four deepest valleys of a grid lead to."""
+    """The best of the minima that the deepest valleys of a grid lead to.
+
+    Five parameters have many optima in a loose cloud, some of them narrow: a bend between a few rows, on a slope. The
+    grid is as fine as the narrowest that counts, or the search ends beside the best.
+    """
     width = float(np.ptp(x_N))
     reach = width * np.array([10.0, 3.0, 1.5, 0.7, 0.3])
-    centres = np.concatenate([x_N.min() - reach, np.linspace(x_N.min(), x_N.max(), 17), x_N.max() + reach[::-1]])
-    scales = np.linspace(math.log(0.08), math.log(4 * width), 10)
+    centres = np.concatenate([x_N.min() - reach, np.linspace(x_N.min(), x_N.max(), 61), x_N.max() + reach[::-1]])
+    scales = np.linspace(math.log(_STEEPEST * 1.2), math.log(4 * width), 14)
     places = [np.array([centre, scale]) for centre in centres for scale in scales]
     errors = np.array([_sum_of_squares(x_N, y_N, place, num_parameters) for place in places])
     found = []
-    for index in _valleys(errors.reshape(centres.size, scales.size))[:4]:
+    for index in _valleys(errors.reshape(centres.size, scales.size))[:_VALLEYS]:
         place, _ = _refine(x_N, y_N, places[index], box, num_parameters, legs=1)
         found.append((_sum_of_squares(x_N, y_N, place, num_parameters), place))
     return min(found, key=lambda pair: pair[0])[1]
