@@ -291,7 +291,7 @@ from pondera.data.manifest import read_manifest
 from tests.teach.test_openai import distill, teacher_of
 class Server:
     url = {url!r}
-distill(read_manifest({manifest!r}), teacher_of(Server), {out!r}, num=2)
+distill(read_manifest({manifest!r}), teacher_of(Server, timeout_s=60), {out!r}, num=2)  # no retries: they repeat too
 """
 
 
@@ -312,7 +312,7 @@ def run_and_kill(samples, tmp_path, *, behave, num_kills):
             process.send_signal(signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
         num_recorded = log.read_bytes().count(b"\n")
-        done = distill(samples, teacher_of(server), tmp_path / "killed", num=2)
+        done = distill(samples, teacher_of(server, timeout_s=60), tmp_path / "killed", num=2)
         assert done.num_new == 2 * len(samples) - num_recorded
         return done, server.payloads
 
