@@ -71,6 +71,9 @@ class DataSection(Strict):
     train_split: str | None = Field("train", description="Split to learn from; null takes all samples.")
     validation_split: str | None = Field("val", description="Held-out split for the curves; null for none.")
     validation_samples: int = Field(96, ge=2, description="At most so many of them, evenly spread.")
+    max_unreadable: float = Field(
+        0.05, ge=0, le=1, description="Share of samples that may be unreadable; they are skipped. More stop the run."
+    )
 
     @property
     def manifests(self) -> tuple[str, ...]:
@@ -114,7 +117,18 @@ class OptimiserSection(Strict):
     adam_beta2: float = Field(0.99, gt=0, lt=1)
 
 
+class TrackingSection(Strict):
+    """Who else hears of a run, beside its metrics file."""
+
+    report_to: tuple[str, ...] = Field((), description="Trackers of transformers: tensorboard, wandb, trackio, ...")
+    callbacks: tuple[str, ...] = Field(
+        (), description="transformers.TrainerCallback classes: `package.module:Name`, or entry points."
+    )
+
+
 Wordings = Literal["one", "pool"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Keep = Literal["last", "best"]
 
 
 Objective = Literal["levels", "ranking", "distance", "text"]
@@ -139,7 +153,7 @@ class PretrainStage(Strict):
     batch_size: int = Field(16, ge=1, description="Crops per process and step.")
     versions: int = Field(8, ge=2, description="Versions of each crop, the first of them undamaged.")
     num_workers: int = Field(1, ge=0, description="Processes that make crops beside the training; 0 is none.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "auto", description="auto is bfloat16 where the processor computes faster in it, else float32."
     )
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
@@ -218,7 +232,14 @@ class ColdStartStage(Strict):
     soft_labels: SoftLabelsSection | None = Field(None, description="Auxiliary loss on five levels; null for none.")
     freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
     views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
-    validate_every: int = Field(50, ge=1, description="Steps between held-out SRCC and PLCC.")
+    gradient_accumulation: int = Field(1, ge=1, description="Batches of one step, read one after the other.")
+    precision: Precision = Field("float32", description="Of the forward pass; weights and optimiser stay as they are.")
+    gradient_checkpointing: bool = Field(False, description="Compute activations again instead of keeping them.")
+    keep: Keep = Field("last", description="best: the model of the highest held-out SRCC, the first one included.")
+    patience: int | None = Field(None, ge=1, description="Stop after so many validations without a gain; null never.")
+    validate_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = Field(
+        50, description="Steps between held-out SRCC and PLCC, or `epoch`."
+    )
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
 
     @model_validator(mode="after")
@@ -413,7 +434,11 @@ class ReinforceStage(Strict):
     )
     freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
     views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
+    precision: Precision = Field("float32", description="Of the forward pass; weights and optimiser stay as they are.")
+    keep: Keep = Field("last", description="best: the model of the highest held-out SRCC, the first one included.")
+    patience: int | None = Field(None, ge=1, description="Stop after so many validations without a gain; null never.")
     validate_every: int = Field(20, ge=1, description="Steps between held-out SRCC and PLCC.")
+    record_every: int = Field(10, ge=1, description="Steps between roll-outs that are written to the run folder.")
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
 
     @model_validator(mode="after")
@@ -441,6 +466,7 @@ class Recipe(Strict):
     data: DataSection
     prompts: PromptSection = PromptSection()
     view: ViewSection = ViewSection()
+    tracking: TrackingSection = TrackingSection()
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

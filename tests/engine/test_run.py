@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pondera.data.completions import read_completions
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.engine.run import run_recipe
 from pondera.errors import ConfigError, TrainingError
@@ -34,8 +35,8 @@ def test_a_run_leaves_what_the_design_promises(manifest, tmp_path):
     rewards = [line for line in lines if line["stage"] == "reinforce" and "loss" in line]
     assert [line["step"] for line in rewards] == [1, 2, 3]
     assert {"reward", "reward/format", "valid", "entropy", "kl", "num_tokens"} <= set(rewards[0])
-    rollouts = (tmp_path / "run" / "stages" / "reinforce" / "rollouts.jsonl").read_text().splitlines()
-    assert len(rollouts) == 8 and {"completion", "advantage"} <= set(json.loads(rollouts[0]))
+    rollouts = read_completions(tmp_path / "run" / "stages" / "reinforce" / "rollouts")
+    assert len(rollouts) == 8 and {"completion", "advantage", "media"} <= set(json.loads(rollouts[0]))
 
 
 def test_a_finished_stage_is_kept(manifest, tmp_path):

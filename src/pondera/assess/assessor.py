@@ -32,6 +32,7 @@ from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import EncodedPrompt, Family, LoadedModel, ModelCard, load_model
 
 Mode = Literal["reason", "fast", "consensus"]
+NO_ANSWER = "no valid answer"  # how the error begins of a sample that was read, and got an answer of no use
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,7 @@ class Assessor:
         answers = [self.card.answer.parse(text) for text in texts]
         valid = [i for i, answer in enumerate(answers) if answer.is_valid]
         if not valid:
-            error = f"no valid answer: {answers[0].error}"
+            error = f"{NO_ANSWER}: {answers[0].error}"
             return Assessment("", math.nan, self.scale, mode, valid=False, error=error, completion=texts[0])
         scores = np.array([answers[i].score for i in valid])
         score = float(scores.mean())

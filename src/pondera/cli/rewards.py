@@ -44,16 +44,17 @@ def list_() -> None:
 
 
 @app.command(
-    epilog="\b\nExample:\n  pondera rewards explain rollouts.jsonl --preset preresq-r1-image --stage stability"
+    epilog="\b\nExample:\n  pondera rewards explain runs/quickstart/stages/reinforce/rollouts --preset pondera"
+    "\n  pondera rewards explain rollouts.jsonl --preset preresq-r1-image --stage stability"
     "\n  pondera rewards explain - --preset q-insight@as_released < rollouts.jsonl"
 )
 def explain(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.jsonl",
-            help="Lines {step?, sample, dataset, task?, mos?, mos_std?, scale?, targets?, side?, num_tokens?, "
-            "completion}; - reads from stdin.",
+            metavar="FILE",
+            help="JSON lines {step?, sample, dataset, task?, mos?, mos_std?, scale?, targets?, side?, num_tokens?, "
+            "completion}; a parquet file or a folder of them, as a run writes to stages/NAME/rollouts; - is stdin.",
         ),
     ],
     preset: Annotated[str, typer.Option(help="NAME or NAME@as_released: see `pondera rewards list`.")],
@@ -90,8 +91,12 @@ def _texts(file: str) -> list[str]:
     if file == "-":
         return sys.stdin.read().split("\n")
     path = Path(file)
+    if path.is_dir() or path.suffix == ".parquet":
+        from pondera.data.completions import read_completions
+
+        return read_completions(path)
     if not path.is_file():
-        raise ManifestError(f"{file}: no such file; give a JSONL file of completions, or - for stdin")
+        raise ManifestError(f"{file}: no such file; give completions as JSONL or parquet, or - for stdin")
     try:
         # Not str.splitlines: a JSON string may hold characters that it takes for the end of a line.
         return path.read_text(encoding="utf-8-sig").split("\n")

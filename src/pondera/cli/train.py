@@ -24,9 +24,17 @@ def train(
     from pondera.config import load_recipe
 
     checked = load_recipe(recipe, overrides or [])
-    require("train", "accelerate", "tqdm")
+    require("train", "accelerate", "tqdm", "pyarrow")
 
     from pondera.engine.run import run_recipe  # loads torch
 
     quiet_loading()
-    typer.echo(run_recipe(checked, out or Path("runs") / checked.name, only_stage=stage, resume=resume))
+    run = out or Path("runs") / checked.name
+    final = run_recipe(checked, run, only_stage=stage, resume=resume)
+    if final.is_dir():
+        typer.echo(f"the model is in {final}; score with: pondera score photo.jpg --model {final}", err=True)
+        typer.echo(final)
+    else:
+        model = run / "stages" / str(stage) / "model"
+        typer.echo(f"stage {stage} is done, its model is in {model}; go on with --resume", err=True)
+        typer.echo(model)

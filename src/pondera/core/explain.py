@@ -21,7 +21,7 @@ from pondera.errors import ConfigError, ManifestError
 
 KEYS = ("step", "sample", "dataset", "task", "mos", "mos_std", "scale", "targets", "side", "num_tokens", "completion")
 # What a run, or an earlier explanation, wrote beside them: results, recomputed here and therefore not read.
-RECORDED = ("k", "valid", "values", "terms", "reward", "advantage")
+RECORDED = ("media", "k", "valid", "values", "terms", "reward", "advantage")
 
 GroupKey = tuple[int, str, str, str]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from pondera.assess import Assessor
 from pondera.assess.assessor import Mode
 from pondera.config import ColdStartStage
 from pondera.core.records import Sample
@@ -16,7 +15,15 @@ from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.levels import LevelQuestion
 from pondera.engine.objective import token_cross_entropy
 from pondera.engine.rationales import RationaleCollator, Rows, check_samples
-from pondera.engine.training import SampleList, Validation, add_callbacks, training_arguments
+from pondera.engine.training import (
+    NO_OPTIONS,
+    RunOptions,
+    SampleList,
+    checkpoint_activations,
+    run_trainer,
+    training_arguments,
+)
+from pondera.engine.unreadable import Refill, Unreadable
 from pondera.models import Family, ModelCard
 from pondera.models.packing import PackedBatch, pack, packed_logits, packed_logps
 
@@ -27,32 +34,53 @@ class ColdStartTrainer(StageTrainer):
     Args:
         family: the model to train.
         collate: samples -> packed rows.
+        refill: replaces samples that cannot be read.
         **kwargs: for the library's trainer.
     """
 
-    def __init__(self, family: Family, collate: RationaleCollator, **kwargs: Any) -> None:
+    def __init__(self, family: Family, collate: RationaleCollator, refill: Refill, **kwargs: Any) -> None:
         self.family = family
         self.collate = collate
+        self.refill = refill
         self._step_logs: dict[str, float] = {}
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], None]:
+        """The batches of one step, encoded, each with its share of the step's tokens.
+
+        The library divides the sum of the batches' losses by their number; a factor of number times share makes that
+        the mean over all tokens of the step, as if they were one batch.
+        """
+        batches, _ = super().get_batch_samples(*args, **kwargs)
+        step = self.state.global_step
+        filled = [self.refill(batch["samples"], step) for batch in batches]
+        skipped = sum(s not in new for b, new in zip(batches, filled, strict=True) for s in b["samples"])
+        self._step_logs = {"skipped": float(skipped)} if skipped else {}
+        rows = [self.collate(samples, step) for samples in filled]
+        total = sum(part.token_weight for part in rows)
+        return [{"rows": part, "factor": len(rows) * part.token_weight / total} for part in rows], None
+
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Weighted token cross-entropy, and the losses of the levels with their weights."""
-        rows = self.collate(inputs["samples"], self.state.global_step)
+        rows: Rows = inputs["rows"]
         batch = pack(self.family, rows.groups)
         if not rows.level_samples:
-            return token_cross_entropy(packed_logps(model, batch)[0], batch.weight_M)
-        return self._with_levels(packed_logits(model, batch), batch, rows)
+            return inputs["factor"] * token_cross_entropy(packed_logps(model, batch)[0], batch.weight_M)
+        return self._with_levels(packed_logits(model, batch), batch, rows, inputs["factor"])
 
-    def _with_levels(self, logits_MV: torch.Tensor, batch: PackedBatch, rows: Rows) -> torch.Tensor:
+    def _with_levels(
+        self, logits_MV: torch.Tensor, batch: PackedBatch, rows: Rows, token_factor: float
+    ) -> torch.Tensor:
         levels = self.collate.levels
         assert levels is not None  # who else asked for them
         is_level_M = torch.isin(batch.branch_M, torch.tensor(rows.level_branches, device=batch.branch_M.device))
         logp_M = logits_MV.log_softmax(-1).gather(1, batch.target_M[:, None]).squeeze(1)
         losses = {"tokens": token_cross_entropy(logp_M[~is_level_M], batch.weight_M[~is_level_M])}
         losses |= levels.losses(logits_MV[is_level_M], rows.level_samples)
-        self._step_logs = {f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}
-        return losses["tokens"] + sum(levels.weight(name) * losses[name] for name in losses if name != "tokens")
+        self._step_logs |= {f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}
+        return token_factor * losses["tokens"] + sum(
+            levels.weight(name) * losses[name] for name in losses if name != "tokens"
+        )
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """The parts of a loss go on its line."""
@@ -72,8 +100,12 @@ def run_cold_start(
     seed: int,
     metrics: Path,
     resume: bool,
-) -> None:
+    options: RunOptions = NO_OPTIONS,
+) -> Path | None:
     """Train on rationales, or on labels alone; the model of `family` is changed in place.
+
+    Returns:
+        The folder of the model to keep, where it is not the one in `family`.
 
     Raises:
         TrainingError: a sample lacks what it is learned from, or has a rationale that its own answer format refuses.
@@ -83,12 +115,35 @@ def run_cold_start(
     if levels is not None:
         levels.check(train)
     collate = RationaleCollator(family, card, stage, seed=seed, levels=levels)
-    arguments = training_arguments(stage, folder, seed=seed, batch_size=stage.batch_size, num_train_epochs=stage.epochs)
-    trainer = ColdStartTrainer(family, collate, args=arguments, train_dataset=SampleList(train))
-    add_callbacks(trainer, stage.name, metrics)
-    if validation:
-        mode: Mode = "reason" if stage.reasoning else "fast"
-        trainer.add_callback(
-            Validation(validation, Assessor(family, card), stage.validate_every, trainer.log, mode=mode)
-        )
-    trainer.run(resume=resume)
+    unreadable = Unreadable(len(train), options.max_unreadable, "training sample")
+    arguments = training_arguments(
+        stage,
+        folder,
+        seed=seed,
+        batch_size=stage.batch_size,
+        options=options,
+        num_train_epochs=stage.epochs,
+        gradient_accumulation_steps=stage.gradient_accumulation,
+    )
+    if stage.gradient_checkpointing:
+        checkpoint_activations(family.model)
+    trainer = ColdStartTrainer(
+        family,
+        collate,
+        Refill(train, collate.encode.read, seed=seed, unreadable=unreadable),
+        args=arguments,
+        train_dataset=SampleList(train),
+    )
+    mode: Mode = "reason" if stage.reasoning else "fast"
+    return run_trainer(
+        trainer,
+        family,
+        card,
+        stage,
+        folder,
+        validation=validation,
+        mode=mode,
+        metrics=metrics,
+        resume=resume,
+        options=options,
+    )

@@ -98,6 +98,15 @@ class PromptEncoder:
             for key, text in zip(keys, texts, strict=True)
         ]
 
+    def read(self, sample: Sample, seed: int) -> None:
+        """Make sure that a sample can be encoded with this seed.
+
+        Raises:
+            MediaError, ManifestError, MissingExtra: as in `present`.
+        """
+        if (sample.id, seed % self.views) not in self._media:
+            self.shown.get(sample, seed % self.views)
+
     def _shown(self, sample: Sample, seed: int, change: Change | None) -> Presentation:
         shown = self.shown.get(sample, seed % self.views)
         return shown if change is None else change(shown, sample, seed)

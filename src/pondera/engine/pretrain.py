@@ -28,8 +28,9 @@ from pondera.data.manifest import read_manifest
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.tower_losses import WEIGHTS, distance_loss, ranking_loss, strongest_text, text_loss
-from pondera.engine.training import add_callbacks, has_fast_bfloat16, training_arguments
-from pondera.errors import TrainingError
+from pondera.engine.training import NO_OPTIONS, RunOptions, add_callbacks, training_arguments
+from pondera.engine.unreadable import Unreadable
+from pondera.errors import MediaError, TrainingError
 from pondera.models import Family, ModelCard
 from pondera.models.nano.processing import to_pixel_values
 
@@ -195,18 +196,19 @@ def run_pretrain(
     seed: int,
     metrics: Path,
     resume: bool,
+    options: RunOptions = NO_OPTIONS,
 ) -> None:
     """Train the vision part of `family` in place. The language model cannot speak yet, so nothing is validated.
 
     Raises:
-        TrainingError: a pristine picture is held out, or the family has no vision part to train apart.
+        TrainingError: a pristine picture is held out, too many cannot be read, or the family has no vision part to
+            train apart.
         ManifestError: the manifest of pristine pictures cannot be read.
-        MediaError: a picture cannot be read.
     """
     base = family.model.base_model
     if not (hasattr(base, "projector") and hasattr(base, "encode_views")):
         raise TrainingError(f"stage {stage.name!r} trains the built-in nano model, not {type(family.model).__name__}")
-    pictures = [load_image(sample.path()) for sample in pristine_samples(stage, validation)]
+    pictures = _pictures(pristine_samples(stage, validation), options.max_unreadable)
     arguments = training_arguments(
         stage,
         folder,
@@ -215,12 +217,24 @@ def run_pretrain(
         max_steps=stage.steps,
         dataloader_drop_last=True,
         dataloader_num_workers=stage.num_workers,
-        bf16=stage.precision == "bfloat16" or (stage.precision == "auto" and has_fast_bfloat16()),
+        options=options,
     )
     groups = CropGroups(pictures, stage, side_px=family.model.config.tile_px, seed=seed)
     trainer = PretrainTrainer(family, stage.objective, seed=seed, args=arguments, train_dataset=groups)
-    add_callbacks(trainer, stage.name, metrics)
+    add_callbacks(trainer, stage.name, folder, metrics, options)
     trainer.run(resume=resume)
+
+
+def _pictures(samples: Sequence[Sample], max_unreadable: float) -> list[np.ndarray]:
+    """Those that can be read."""
+    unreadable = Unreadable(len(samples), max_unreadable, "pristine picture")
+    pictures = []
+    for sample in samples:
+        try:
+            pictures.append(load_image(sample.path()))
+        except MediaError as error:
+            unreadable.add(sample.id, str(error))
+    return pictures
 
 
 def pristine_samples(stage: PretrainStage, validation: Sequence[Sample]) -> list[Sample]:

@@ -38,6 +38,12 @@ class Rows:
     level_samples: list[Sample]
     level_branches: list[int]
 
+    @property
+    def token_weight(self) -> float:
+        """Weight of all tokens to learn, those of the levels apart."""
+        branches = [branch for _, group in self.groups for branch in group]
+        return sum(sum(b.weights) for n, b in enumerate(branches) if n not in self.level_branches)
+
 
 class RationaleCollator:
     """Turns samples into rows.

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from pondera.assess import Assessor
 from pondera.config import ReinforceStage
 from pondera.core.records import Sample
 from pondera.core.system import System
@@ -29,12 +28,15 @@ from pondera.engine.rollouts import Rollouts, gather_records, group_records, wri
 from pondera.engine.second_views.plan import Plan, make_views, plan_views
 from pondera.engine.second_views.tools import Tools
 from pondera.engine.training import (
+    NO_OPTIONS,
+    RunOptions,
     SampleList,
-    Validation,
-    add_callbacks,
+    checkpoint_activations,
     freeze_batch_norm,
+    run_trainer,
     training_arguments,
 )
+from pondera.engine.unreadable import Refill, Unreadable
 from pondera.engine.update import Lesson, PolicyUpdate, make_lesson
 from pondera.generate.backend import sample_seed
 from pondera.generate.rollout import open_backend
@@ -54,8 +56,9 @@ class ReinforceTrainer(StageTrainer):
         batches: samples of each roll-out, as indices into `train_dataset`, on all processes together.
         plan: further looks at the samples, for rewards and losses.
         reference: the model that the KL holds to; None is this one as it starts.
-        folder: roll-out samples go to `rollouts.jsonl` here.
+        folder: roll-out samples go to `rollouts/` here.
         seed: of roll-outs and augmentation.
+        max_unreadable: share of the samples that may be unreadable.
         **kwargs: for the library's trainer; `train_dataset` is a `SampleList`.
     """
 
@@ -71,19 +74,25 @@ class ReinforceTrainer(StageTrainer):
         reference: Family | None = None,
         folder: Path,
         seed: int,
+        max_unreadable: float = 0.05,
         **kwargs: Any,
     ) -> None:
         super().__init__(model=family.model, **kwargs)
+        train: Sequence[Sample] = kwargs["train_dataset"].items
         self.family, self.card, self.stage, self.system = family, card, stage, system
         self.folder, self.seed = folder, seed
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
         self.backend = open_backend(stage.rollout, family)
+        unreadable = Unreadable(len(train), max_unreadable, "training sample")
+        self.refill = Refill(train, self.encode.read, seed=seed, unreadable=unreadable)
         if stage.gradient_checkpointing:
-            _checkpoint_activations(family.model)
-        plan, train = plan or Plan(), kwargs["train_dataset"].items
-        self.samples: Sequence[Sample] = train
+            checkpoint_activations(family.model)
+        plan = plan or Plan()
+        self.samples = train
         self.batches = batches
         self.reference = _frozen_reference(family, stage, plan, reference)
+        if self.reference is not None and self.args.bf16:  # in another precision the KL would measure rounding
+            self.reference = self.accelerator.prepare_model(self.reference, evaluation_mode=True)
         self.second_views: Sequence[AuxiliaryView] = make_views(plan, self._tools(train), train)
         self.update = PolicyUpdate(family, stage, reference=self.reference, second_views=self.second_views)
         self._lesson: Lesson | None = None
@@ -111,13 +120,15 @@ class ReinforceTrainer(StageTrainer):
 
     def _learn_from(self, samples: Sequence[Sample], places: Sequence[int], step: int) -> Lesson:
         """Sample completions and grade them."""
-        rollouts = self._roll_out(samples, places, step)
+        filled = self.refill(samples, step)
+        skipped = sum(sample not in filled for sample in samples)
+        rollouts = self._roll_out(filled, places, step)
         records = group_records(rollouts, self._side_arrays(rollouts))
         everyone = gather_records(records)
         graded = grade(self.system, records, everyone, stage=self.stage.name, step=step)
-        self._grades = graded.logs
-        if step // self.stage.updates_per_rollout % 10 == 0 and self.is_world_process_zero():
-            write_rollouts(self.folder / "rollouts.jsonl", rollouts, graded.reward_GK, graded.advantage_GK)
+        self._grades = {**graded.logs, **({"skipped": float(skipped)} if skipped else {})}
+        if step // self.stage.updates_per_rollout % self.stage.record_every == 0 and self.is_world_process_zero():
+            write_rollouts(self.folder / "rollouts", step, records, graded.reward_GK, graded.advantage_GK)
         return make_lesson(
             self.family,
             self.stage,
@@ -185,8 +196,12 @@ def run_reinforce(
     metrics: Path,
     resume: bool,
     reference: Family | None = None,
-) -> None:
+    options: RunOptions = NO_OPTIONS,
+) -> Path | None:
     """Reinforce; the model of `family` is changed in place. `reference` is what the KL holds to, where not `family`.
+
+    Returns:
+        The folder of the model to keep, where it is not the one in `family`.
 
     Raises:
         ConfigError: there is no such system.
@@ -209,6 +224,7 @@ def run_reinforce(
         folder,
         seed=seed,
         batch_size=stage.samples_per_step,
+        options=options,
         max_steps=stage.steps,
     )
     trainer = ReinforceTrainer(
@@ -223,11 +239,19 @@ def run_reinforce(
         seed=seed,
         args=arguments,
         train_dataset=SampleList(train),
+        max_unreadable=options.max_unreadable,
     )
-    add_callbacks(trainer, stage.name, metrics)
-    if validation:
-        trainer.add_callback(Validation(validation, Assessor(family, card), stage.validate_every, trainer.log))
-    trainer.run(resume=resume)
+    return run_trainer(
+        trainer,
+        family,
+        card,
+        stage,
+        folder,
+        validation=validation,
+        metrics=metrics,
+        resume=resume,
+        options=options,
+    )
 
 
 class _OwnShare(torch.utils.data.Dataset[Any]):
@@ -243,12 +267,6 @@ class _OwnShare(torch.utils.data.Dataset[Any]):
         batch = self.batches[index]
         places = own_share(batch, rank=self.rank, world_size=self.world_size)
         return {"samples": [batch[place] for place in places], "places": places}
-
-
-def _checkpoint_activations(model: Any) -> None:
-    """Under the library's newer name, or its older one."""
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable()
 
 
 def _frozen_reference(family: Family, stage: ReinforceStage, plan: Plan, reference: Family | None) -> Any | None:

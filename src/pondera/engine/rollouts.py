@@ -5,7 +5,7 @@ Shape letters: G groups of one process (one a sample), K completions of a group.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from pondera.core.records import Sample
+from pondera.data.completions import write_completions
+from pondera.engine.files import saving
 from pondera.generate.backend import Completion
 from pondera.models import EncodedPrompt
 from pondera.models.distribution import gathered
@@ -86,24 +88,33 @@ def gather_records(records: list[GroupRecord]) -> list[GroupRecord]:
 
 
 def write_rollouts(
-    path: Path, rollouts: Rollouts, reward_GK: np.ndarray, advantage_GK: np.ndarray, *, most: int = 4
+    folder: Path, step: int, records: Sequence[GroupRecord], reward_GK: np.ndarray, advantage_GK: np.ndarray
 ) -> None:
-    """Append the first groups to a JSONL file, in the form that `pondera rewards explain` reads."""
-    with path.open("a", encoding="utf-8") as file:
-        for g, sample in enumerate(rollouts.samples[:most]):
-            scale = None if sample.scale is None else [sample.scale.low, sample.scale.high]
-            for k, completion in enumerate(rollouts.groups[g]):
-                line = {
-                    "step": rollouts.step,
-                    "sample": sample.id,
-                    "dataset": sample.dataset,
-                    "task": sample.task,
-                    "mos": sample.mos,
-                    "mos_std": sample.mos_std,
-                    "scale": scale,
-                    "num_tokens": len(completion.ids),
-                    "completion": completion.text,
-                    "reward": float(reward_GK[g, k]),
-                    "advantage": float(advantage_GK[g, k]),
-                }
-                file.write(json.dumps(line) + "\n")
+    """Write the completions of a step to `folder/step-NNNNNN.parquet`, in the form `pondera rewards explain` reads.
+
+    Raises:
+        TrainingError: the file could not be written.
+    """
+    rows = [
+        {
+            "step": step,
+            "sample": record.sample.id,
+            "dataset": record.sample.dataset,
+            "task": record.sample.task,
+            "media": [str(Path(media.path).resolve()) for media in record.sample.media],
+            "mos": record.sample.mos,
+            "mos_std": record.sample.mos_std,
+            "scale": None if record.sample.scale is None else [record.sample.scale.low, record.sample.scale.high],
+            "targets": dict(record.sample.targets),
+            "side": {name: None if math.isnan(values[k]) else values[k] for name, values in record.side.items()},
+            "num_tokens": record.num_tokens[k],
+            "completion": text,
+            "reward": float(reward_GK[g, k]),
+            "advantage": float(advantage_GK[g, k]),
+        }
+        for g, record in enumerate(records)
+        for k, text in enumerate(record.texts)
+    ]
+    path = folder / f"step-{step:06d}.parquet"
+    with saving(str(path)):
+        write_completions(path, rows)

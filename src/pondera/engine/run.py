@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +26,15 @@ from pondera.config import (
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
 from pondera.data.presentation import Layout, present
+from pondera.engine.callbacks import check_trackers, load_callbacks
 from pondera.engine.cold_start import run_cold_start
 from pondera.engine.files import discard, new_folder, saving
+from pondera.engine.keeping import discard_candidates
 from pondera.engine.pretrain import run_pretrain
 from pondera.engine.rationale_sources import measured_rationales, rejection_sampled
 from pondera.engine.reinforce import run_reinforce
-from pondera.engine.run_folder import open_run, refuse_interrupted
+from pondera.engine.run_folder import open_run, refuse_interrupted, save_model
+from pondera.engine.training import RunOptions
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
 from pondera.models.block_attention import use_block_attention
@@ -74,6 +76,8 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
     if rank() == 0:
         open_run(recipe, out, may_exist=resume or only_stage is not None)
     wait()
+    check_trackers(recipe.tracking.report_to)
+    load_callbacks(recipe.tracking.callbacks)
     plans = [_explained(plan, out, recipe.seed) for plan in plan_stages(recipe)]
     previous: Path | None = None
     for plan in plans:
@@ -97,7 +101,7 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
                 more["reference"] = _reference(recipe, stage, out, plans)
                 if more["reference"] is None and is_sharded(family.model):
                     more["reference"] = _start(recipe, previous, plans)  # a sharded model cannot be copied
-            _RUN[stage.kind](
+            kept = _RUN[stage.kind](
                 family,
                 plan.card,
                 stage,
@@ -107,12 +111,23 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
                 seed=recipe.seed,
                 metrics=out / "metrics.jsonl",
                 resume=resume,
+                options=RunOptions(
+                    recipe.name,
+                    recipe.tracking.report_to,
+                    recipe.tracking.callbacks,
+                    recipe.data_of(stage).max_unreadable,
+                ),
                 **more,
             )
-            merge_adapter(family)
-            save_model(family, plan.card, finished)
+            if kept is None:
+                merge_adapter(family)
+                save_model(family, plan.card, finished)
+            elif rank() == 0:
+                kept.replace(finished)
+            wait()
         if finished.is_dir() and rank() == 0:
             discard(folder / "checkpoints")  # the model says it all; optimisers are large
+            discard_candidates(folder)
         previous = finished
     assert previous is not None  # a recipe has at least one stage
     if previous.is_dir() and rank() == 0:
@@ -120,22 +135,6 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
             shutil.copytree(previous, partial, dirs_exist_ok=True)
     wait()
     return out / "final"
-
-
-def save_model(family: Family, card: ModelCard, folder: Path) -> None:
-    """Write weights, processor and card; the folder appears only when it is complete.
-
-    Raises:
-        TrainingError: it could not be written.
-    """
-    if rank() == 0:
-        with saving(f"model {folder}"), new_folder(folder) as partial:
-            family.save(partial)
-            card.save(partial)
-    elif is_sharded(family.model):
-        with tempfile.TemporaryDirectory() as nowhere:
-            family.model.save_pretrained(nowhere)  # hands its pieces to the first process, which writes
-    wait()
 
 
 @dataclass(frozen=True)

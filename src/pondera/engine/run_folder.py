@@ -4,7 +4,7 @@ RUN/recipe.yaml            the resolved recipe
 RUN/environment.json       versions and seeds
 RUN/metrics.jsonl          every logged value of every stage
 RUN/rationales/NAME/       what the measuring teacher said, where a stage asks it
-RUN/stages/NAME/           checkpoints while it runs, roll-out samples, model/ when it is done
+RUN/stages/NAME/           checkpoints and best-STEP/ while it runs, rollouts/, model/ when it is done
 RUN/final/                 the last stage's model: give this folder to `pondera score --model`
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ import yaml
 from pondera._version import __version__
 from pondera.config import Recipe
 from pondera.engine.checkpoints import last_checkpoint
-from pondera.engine.files import saving, write_text
+from pondera.engine.files import new_folder, saving, write_text
 from pondera.errors import ConfigError
+from pondera.models import Family, ModelCard
+from pondera.models.distribution import is_sharded, rank, wait
 
 _SHOWN = 3  # differences named in a message
 
@@ -60,6 +63,22 @@ def refuse_interrupted(name: str, folder: Path) -> None:
             f"stage {name!r} was interrupted, its last checkpoint is {last}; go on with --resume, or delete {folder} "
             "to start the stage again"
         )
+
+
+def save_model(family: Family, card: ModelCard, folder: Path) -> None:
+    """Write weights, processor and card; the folder appears only when it is complete.
+
+    Raises:
+        TrainingError: it could not be written.
+    """
+    if rank() == 0:
+        with saving(f"model {folder}"), new_folder(folder) as partial:
+            family.save(partial)
+            card.save(partial)
+    elif is_sharded(family.model):
+        with tempfile.TemporaryDirectory() as nowhere:
+            family.model.save_pretrained(nowhere)  # hands its pieces to the first process, which writes
+    wait()
 
 
 def _differences(path: Path, recipe: Recipe) -> list[str]:

@@ -9,26 +9,61 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from pondera.assess import Assessor
-from pondera.assess.assessor import Mode
+from pondera.assess.assessor import NO_ANSWER, Mode
 from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.metrics import plcc, srcc
-from pondera.core.records import Sample
+from pondera.core.records import Assessment, Sample
+from pondera.engine.callbacks import load_callbacks
+from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.encoder import PresentationCache
 from pondera.engine.files import saving, write_text
-from pondera.errors import ManifestError, MediaError
+from pondera.engine.keeping import KeepBest, StopEarly, kept_model
+from pondera.engine.progress import Progress
+from pondera.engine.run_folder import save_model
+from pondera.engine.unreadable import Unreadable
+from pondera.errors import ManifestError, MediaError, TrainingError
+from pondera.models import Family, ModelCard
 from pondera.models.loading import default_device
+from pondera.models.lora import has_adapter
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a recipe says about all its stages.
+
+    Args:
+        name: of the run, for trackers.
+        report_to: the library's trackers.
+        callbacks: names of further callbacks.
+        max_unreadable: share of the samples of a stage that may be unreadable.
+    """
+
+    name: str = "run"
+    report_to: tuple[str, ...] = ()
+    callbacks: tuple[str, ...] = ()
+    max_unreadable: float = 0.05
+
+
+NO_OPTIONS = RunOptions()
 
 
 def training_arguments(
-    stage: PretrainStage | ColdStartStage | ReinforceStage, folder: Path, *, seed: int, batch_size: int, **limits: Any
+    stage: PretrainStage | ColdStartStage | ReinforceStage,
+    folder: Path,
+    *,
+    seed: int,
+    batch_size: int,
+    options: RunOptions = NO_OPTIONS,
+    **limits: Any,
 ) -> TrainingArguments:
     """The library's arguments for one stage."""
     optimiser = stage.optimiser
@@ -49,10 +84,18 @@ def training_arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         use_cpu=default_device() == "cpu",
-        report_to=[],
+        bf16=stage.precision == "bfloat16" or (stage.precision == "auto" and has_fast_bfloat16()),
+        report_to=list(options.report_to),
+        run_name=f"{options.name}-{stage.name}",
         disable_tqdm=True,
         **limits,
     )
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Compute activations again instead of keeping them; under the library's newer name, or its older one."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
 
 
 def has_fast_bfloat16() -> bool:
@@ -110,38 +153,6 @@ class MetricsFile(TrainerCallback):
             file.write(json.dumps(entry) + "\n")
 
 
-class Progress(TrainerCallback):
-    """One line that renews itself on stderr: stage, step, loss, reward, held-out SRCC."""
-
-    SHOWN = ("loss", "reward", "kl", "val_srcc", "val_plcc")
-
-    def __init__(self, stage: str) -> None:
-        from tqdm import tqdm
-
-        self.bar: Any = tqdm(desc=stage, unit="step", dynamic_ncols=True, leave=True)
-        self.values: dict[str, str] = {}
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Learn the length."""
-        self.bar.reset(total=state.max_steps)
-        self.bar.update(state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move on."""
-        self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Show the newest values."""
-        for name in self.SHOWN:
-            if logs and name in logs:
-                self.values[name] = f"{logs[name]:.3f}"
-        self.bar.set_postfix(self.values, refresh=False)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Leave the last state on the screen."""
-        self.bar.close()
-
-
 class Validation(TrainerCallback):
     """Scores held-out samples while training and logs SRCC, PLCC and the share of valid answers.
 
@@ -150,19 +161,21 @@ class Validation(TrainerCallback):
     Args:
         samples: labelled, held out.
         assessor: shares the model that is trained.
-        every: steps between two runs; also before the first and after the last step.
+        every: steps between two runs, or `epoch`; also before the first and after the last step.
         log: the trainer's `log`.
         mode: how samples are scored: as the model is taught.
+        max_unreadable: share of the samples that may be unreadable; they are left out.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
         assessor: Assessor,
-        every: int,
+        every: int | Literal["epoch"],
         log: Callable[[dict[str, float]], None],
         *,
         mode: Mode = "reason",
+        max_unreadable: float = 0.05,
     ) -> None:
         self.samples = samples
         self.assessor = assessor
@@ -170,6 +183,7 @@ class Validation(TrainerCallback):
         self.every = every
         self.log = log
         self.mode = mode
+        self.unreadable = Unreadable(len(samples), max_unreadable, "held-out sample")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The starting point belongs to the curve."""
@@ -178,7 +192,8 @@ class Validation(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Every so many steps, and at the end."""
-        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+        is_due = float(state.epoch).is_integer() if self.every == "epoch" else state.global_step % self.every == 0
+        if is_due or state.global_step == state.max_steps:
             self.run()
             control.should_log = True  # logging clears the flag, and this step's own loss is still to come
 
@@ -187,13 +202,17 @@ class Validation(TrainerCallback):
         model = self.assessor.family.model
         was_training = model.training
         model.eval()
-        found = self.assessor([self._shown(sample) for sample in self.samples], mode=self.mode)
+        shown = [self._shown(sample) for sample in self.samples]
+        found = list(zip(self.samples, self.assessor(shown, mode=self.mode), strict=True))
         model.train(was_training)
-        valid = [i for i, assessment in enumerate(found) if assessment.error is None]
-        logs = {"val_valid": len(valid) / len(found)}
+        read = [(sample, assessment) for sample, assessment in found if not self._is_unreadable(sample, assessment)]
+        valid = [(sample, assessment.score) for sample, assessment in read if assessment.error is None]
+        logs = {"val_valid": len(valid) / max(len(read), 1)}
+        if len(read) < len(found):
+            logs["val_skipped"] = len(found) - len(read)
         if len(valid) >= 3:
-            score = [found[i].score for i in valid]
-            mos = [self.samples[i].mos_on(self.assessor.scale) for i in valid]
+            score = [score for _, score in valid]
+            mos = [sample.mos_on(self.assessor.scale) for sample, _ in valid]
             logs |= {"val_srcc": srcc(score, mos), "val_plcc": plcc(score, mos)}
         self.log(logs)
 
@@ -206,12 +225,83 @@ class Validation(TrainerCallback):
         except (MediaError, ManifestError):
             return sample
 
+    def _is_unreadable(self, sample: Sample, assessment: Assessment) -> bool:
+        is_unreadable = assessment.error is not None and not assessment.error.startswith(NO_ANSWER)
+        if is_unreadable:
+            self.unreadable.add(sample.id, str(assessment.error))
+        return is_unreadable
 
-def add_callbacks(trainer: Trainer, stage: str, metrics: Path) -> None:
-    """Metrics file and progress line, in place of the library's printing."""
+
+def run_trainer(
+    trainer: StageTrainer,
+    family: Family,
+    card: ModelCard,
+    stage: ColdStartStage | ReinforceStage,
+    folder: Path,
+    *,
+    validation: Sequence[Sample],
+    mode: Mode = "reason",
+    metrics: Path,
+    resume: bool,
+    options: RunOptions,
+) -> Path | None:
+    """Train a stage that teaches a model to answer, with all who watch it.
+
+    Args:
+        trainer: of the stage.
+        family: the model that it trains.
+        card: how to ask it.
+        stage: settings.
+        folder: of the stage.
+        validation: held-out samples; may be none.
+        mode: how these are scored.
+        metrics: the metrics file of the run.
+        resume: go on from the last checkpoint.
+        options: of the recipe.
+
+    Returns:
+        The folder of the model to keep, where it is not the one in memory.
+
+    Raises:
+        TrainingError: the stage is to keep the best model, or to stop early, and nothing is held out; or to keep the
+            best model of an adapter.
+    """
+    keeps_best = stage.keep == "best"
+    if (keeps_best or stage.patience) and not validation:
+        raise TrainingError(
+            f"stage {stage.name!r}: keep: best and patience need held-out samples; name them with data.validation_split"
+        )
+    if keeps_best and has_adapter(family.model):
+        raise TrainingError(f"stage {stage.name!r}: an adapter is merged at the end of a stage; set keep to last")
+    watching: list[TrainerCallback] = []  # in the order in which they hear of a step
+    if validation:
+        assessor, most = Assessor(family, card), options.max_unreadable
+        every = stage.validate_every
+        watching.append(Validation(validation, assessor, every, trainer.log, mode=mode, max_unreadable=most))
+    if keeps_best:
+        watching.append(KeepBest(folder, lambda target: save_model(family, card, target)))
+    if stage.patience:
+        watching.append(StopEarly(stage.name, stage.patience))
+    add_callbacks(trainer, stage.name, folder, metrics, options, watching)
+    trainer.run(resume=resume)
+    return kept_model(folder, stage.name, trainer.state.log_history) if keeps_best else None
+
+
+def add_callbacks(
+    trainer: StageTrainer,
+    stage: str,
+    folder: Path,
+    metrics: Path,
+    options: RunOptions,
+    watching: Sequence[TrainerCallback] = (),
+) -> None:
+    """Metrics file and progress line in place of the library's printing, then those given, then the recipe's own."""
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(MetricsFile(metrics, stage))
-    trainer.add_callback(Progress(stage))
+    for callback in [MetricsFile(metrics, stage), Progress(stage), *watching, *load_callbacks(options.callbacks)]:
+        trainer.add_callback(callback)
+    for callback in trainer.callback_handler.callbacks:
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            callback.logging_dir = str(folder / "tensorboard")  # its own choice is deleted with the checkpoints
 
 
 class SampleList(torch.utils.data.Dataset[Any]):

@@ -1,0 +1,119 @@
+"""A corrupt or missing image in the middle of a run: said, skipped, counted, replaced; too many stop it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import replace
+
+import pytest
+
+from pondera.core.records import Media, Sample
+from pondera.data.manifest import read_manifest
+from pondera.engine.run import run_recipe
+from pondera.engine.unreadable import Refill, Unreadable
+from pondera.errors import MediaError, TrainingError
+from tests.engine.small import same, small_manifest, small_recipe, weights
+
+
+def _samples(count=10, **more):
+    return [Sample(f"s{i}", (Media(f"{i}.png"),), **more) for i in range(count)]
+
+
+def _refill(samples, bad, most=1.0, seed=0):
+    def read(sample, seed):
+        if sample.id in bad:
+            raise MediaError(f"{sample.path()}: damaged")
+
+    return Refill(samples, read, seed=seed, unreadable=Unreadable(len(samples), most, "training sample"))
+
+
+def _ids(samples):
+    return [sample.id for sample in samples]
+
+
+def test_a_batch_that_can_be_read_stays_as_it_is():
+    samples = _samples()
+    assert _refill(samples, set())(samples[:4], 3) == samples[:4]
+
+
+def test_what_cannot_be_read_is_replaced_in_its_place_by_one_that_is_not_there_yet():
+    samples = _samples()
+    filled = _ids(_refill(samples, {"s1", "s2", "s7"})(samples[:4], 3))
+    assert (filled[0], filled[3]) == ("s0", "s3")
+    assert len(set(filled)) == 4 and set(filled[1:3]) <= {"s4", "s5", "s6", "s8", "s9"}
+
+
+def test_replacements_depend_on_seed_and_step_and_on_nothing_that_was_before():
+    samples = _samples(40)
+    refill = _refill(samples, {"s1"})
+    first = [_ids(refill(samples[:2], step))[1] for step in range(8)]
+    assert [_ids(_refill(samples, {"s1"})(samples[:2], step))[1] for step in reversed(range(8))] == first[::-1]
+    assert len(set(first)) > 1
+    assert [_ids(_refill(samples, {"s1"}, seed=1)(samples[:2], step))[1] for step in range(8)] != first
+
+
+def test_replacements_are_of_the_same_dataset_and_task():
+    samples = _samples(6, dataset="a") + [replace(s, id=f"b{s.id}", dataset="b") for s in _samples(6)]
+    filled = _refill(samples, {"s0", "bs0"})([samples[0], samples[6]], 0)
+    assert [sample.dataset for sample in filled] == ["a", "b"]
+
+
+def test_a_dataset_of_which_nothing_is_left_stops_the_run():
+    samples = _samples(2)
+    with pytest.raises(TrainingError, match="'s0' cannot be read, and no other one of dataset 'default' is left"):
+        _refill(samples, {"s0"})(samples, 0)
+
+
+def test_each_is_said_once_and_too_many_stop_the_run(caplog):
+    samples = _samples(10)
+    with caplog.at_level(logging.WARNING, "pondera"):
+        refill = _refill(samples, {"s0", "s1"}, most=0.2)
+        for step in range(3):
+            refill(samples[:2], step)
+    said = [record.getMessage() for record in caplog.records]
+    assert sorted(set(said)) == sorted(said) and "training sample 's0' is skipped: 0.png: damaged" in said
+    with pytest.raises(TrainingError, match=r"3 of 10 training samples cannot be read, a larger share than .* = 0.2"):
+        _refill(samples, {"s0", "s1", "s2"}, most=0.2)(samples[:3], 0)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    (tmp_path / "data").mkdir()
+    return small_manifest(tmp_path / "data")
+
+
+def _lines(out, key):
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [(line["stage"], line[key]) for line in lines if key in line]
+
+
+@pytest.mark.parametrize("damage", ["corrupt", "missing"])
+def test_a_run_goes_on_without_what_it_cannot_read_and_counts_it(manifest, tmp_path, damage, caplog):
+    samples = read_manifest(manifest)
+    train, held_out = samples[4], next(s for s in samples if s.split == "val")
+    for sample in (train, held_out):
+        os.truncate(sample.path(), 40)
+    if damage == "missing":
+        (manifest.parent / f"{train.id[1:]}.png").unlink()
+    recipe = small_recipe(manifest, "data.max_unreadable=0.3")
+    with caplog.at_level(logging.WARNING, "pondera"):
+        final = run_recipe(recipe, tmp_path / "run")
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert f"training sample {train.id!r} is skipped: " in said and train.path() in said
+    assert f"held-out sample {held_out.id!r} is skipped: " in said
+    # One epoch of the cold start meets it once; three steps of four of twelve in reinforcement once as well.
+    assert _lines(tmp_path / "run", "skipped") == [("cold_start", 1.0), ("reinforce", 1.0)]
+    assert {value for _, value in _lines(tmp_path / "run", "val_skipped")} == {1}
+    again = run_recipe(recipe, tmp_path / "again")
+    assert same(weights(final), weights(again))
+
+
+def test_a_picture_that_pretraining_cannot_read_is_left_out_and_too_many_stop_it(manifest, tmp_path, caplog):
+    (manifest.parent / "0.png").write_bytes(b"")
+    with caplog.at_level(logging.WARNING, "pondera"):
+        run_recipe(small_recipe(manifest, "data.max_unreadable=0.3"), tmp_path / "run", only_stage="pretrain")
+    assert "pristine picture 's0' is skipped" in caplog.text
+    with pytest.raises(TrainingError, match="1 of 4 pristine pictures cannot be read"):
+        run_recipe(small_recipe(manifest), tmp_path / "stopped", only_stage="pretrain")
