@@ -119,15 +119,8 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
                 ),
                 **more,
             )
-            if kept is None:
-                merge_adapter(family)
-                save_model(family, plan.card, finished)
-            elif rank() == 0:
-                kept.replace(finished)
-            wait()
-        if finished.is_dir() and rank() == 0:
-            discard(folder / "checkpoints")  # the model says it all; optimisers are large
-            discard_candidates(folder)
+            _finish(family, plan.card, kept, finished)
+        _tidy(folder)
         previous = finished
     assert previous is not None  # a recipe has at least one stage
     if previous.is_dir() and rank() == 0:
@@ -135,6 +128,23 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
             shutil.copytree(previous, partial, dirs_exist_ok=True)
     wait()
     return out / "final"
+
+
+def _finish(family: Family, card: ModelCard, kept: Path | None, finished: Path) -> None:
+    """Leave the model that the stage keeps where the next one finds it."""
+    if kept is None:
+        merge_adapter(family)
+        save_model(family, card, finished)
+    elif rank() == 0:
+        kept.replace(finished)
+    wait()
+
+
+def _tidy(folder: Path) -> None:
+    """The model of a finished stage says it all; optimisers are large."""
+    if (folder / "model").is_dir() and rank() == 0:
+        discard(folder / "checkpoints")
+        discard_candidates(folder)
 
 
 @dataclass(frozen=True)
