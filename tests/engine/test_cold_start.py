@@ -114,9 +114,9 @@ def _loss(family, samples, **options):
     asked = stage(fast_share=0.5, **options)
     levels = None if asked.soft_labels is None else LevelQuestion(family, asked.soft_labels)
     collate = RationaleCollator(family, ModelCard(), asked, seed=0, levels=levels)
-    trainer = SimpleNamespace(family=family, collate=collate, state=SimpleNamespace(global_step=0), _step_logs={})
+    trainer = SimpleNamespace(family=family, collate=collate, _step_logs={})
     trainer._with_levels = lambda *a: ColdStartTrainer._with_levels(trainer, *a)
-    loss = ColdStartTrainer.compute_loss(trainer, family.model, {"samples": samples})
+    loss = ColdStartTrainer.compute_loss(trainer, family.model, {"rows": collate(samples, 0), "factor": 1.0})
     return loss.detach(), trainer._step_logs
 
 
