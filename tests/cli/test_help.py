@@ -69,7 +69,7 @@ def test_import_of_the_core_loads_neither_torch_nor_scipy(module):
 
 def test_help_answers_within_half_a_second():
     times = []
-    for _ in range(3):  # the best of three: other work on this machine is not ours
+    for _ in range(6):  # the best of six: other work on this machine is not ours
         start = time.perf_counter()
         subprocess.run([sys.executable, "-m", "pondera.cli", "--help"], check=True, capture_output=True)
         times.append(time.perf_counter() - start)
