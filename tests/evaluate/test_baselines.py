@@ -31,16 +31,31 @@ def test_file_size_is_a_line_in_its_logarithm_kept_on_the_scale(tmp_path):
     for size in (100, 200, 400, 10**6):
         (tmp_path / str(size)).write_bytes(bytes(size))
     train = [_sample(str(tmp_path / "100"), 2.0), _sample(str(tmp_path / "400"), 4.0)]
-    got = file_size_predictor(train)([str(tmp_path / "200"), str(tmp_path / "1000000")])
+    got = file_size_predictor(train).assess([str(tmp_path / "200"), str(tmp_path / "1000000")])
     assert [a.score for a in got] == pytest.approx([3.0, 5.0])
 
 
 def test_equal_file_sizes_give_the_mean(tmp_path):
     (tmp_path / "a").write_bytes(b"12")
     train = [_sample(str(tmp_path / "a"), mos) for mos in (2.0, 4.0)]
-    (got,) = file_size_predictor(train)([str(tmp_path / "a")])
+    (got,) = file_size_predictor(train).assess([str(tmp_path / "a")])
     assert got.score == pytest.approx(3.0)
     assert math.isnan(got.spread)
+
+
+def test_a_missing_file_has_no_size_and_is_counted_in_the_fit(tmp_path):
+    for size in (100, 400):
+        (tmp_path / str(size)).write_bytes(bytes(size))
+    gone = str(tmp_path / "gone")
+    train = [_sample(str(tmp_path / "100"), 2.0), _sample(str(tmp_path / "400"), 4.0), _sample(gone, 1.0)]
+    made = file_size_predictor(train)
+    assert made.facts == {"fitted_on": 2, "unreadable_in_fit": 1}
+    lost, found = made.assess([gone, str(tmp_path / "400")])
+    assert (lost.valid, math.isnan(lost.score), found.valid) == (False, True, True)
+    assert lost.error == f"{gone}: no file size (No such file or directory)"
+    assert found.score == pytest.approx(4.0)
+    with pytest.raises(ValueError, match="can read none of 1 training files"):
+        file_size_predictor(train[2:])
 
 
 @pytest.mark.parametrize("make", [mean_predictor, subset_mean_predictor, file_size_predictor])

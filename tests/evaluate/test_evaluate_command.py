@@ -89,6 +89,7 @@ def test_nothing_to_do_and_unfit_baselines_are_said(pondera, untrained, manifest
     result = pondera(*args, "--baselines", "mean")
     assert result.exit_code == 1
     assert "split train" in result.stderr
+    assert not (tmp_path / "o").exists()  # said before a model scored
     assert pondera(*args, "--baselines", "maen").exit_code == 1
     result = pondera(*args, "--baselines", "mean", "--pristine", tmp_path)
     assert result.exit_code == 2

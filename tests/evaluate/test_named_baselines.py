@@ -14,7 +14,7 @@ from pondera.data.manifest import write_manifest
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import load_evaluation
-from pondera.evaluate.named_baselines import NAMES, baseline_names, evaluate_baselines
+from pondera.evaluate.named_baselines import NAMES, baseline_names, check_baselines, evaluate_baselines
 from pondera.evaluate.protocols import Protocol
 from pondera.evaluate.task import choose_samples
 
@@ -67,6 +67,27 @@ def test_without_training_samples_the_way_out_is_named(manifest, tmp_path):
     task = replace(choose_samples([manifest], split="test"), train=[])
     with pytest.raises(DatasetError, match=r"split train, or choose baselines that need none: niqe, measuring"):
         evaluate_baselines(task, ["brisque"], out=tmp_path)
+
+
+def test_what_cannot_be_fitted_is_refused_before_anything_is_scored(manifest, tmp_path, pyiqa):
+    task = choose_samples([manifest], split="test")
+    check_baselines(task, [*NAMES, "pyiqa:bright"])
+    assert pyiqa == []  # no metric is loaded by the check
+    with pytest.raises(DatasetError, match="'mean' has nothing to learn from: 0 samples of the manifests"):
+        check_baselines(replace(task, train=[]), ["niqe", "mean"])
+    videos = replace(task, samples=[replace(sample, kind="video") for sample in task.samples])
+    with pytest.raises(ConfigError, match="'brisque' reads images and the test has videos; choose from: mean, subset"):
+        check_baselines(videos, ["mean", "brisque"])
+    with pytest.raises(ConfigError, match="did you mean bright"):
+        check_baselines(task, ["pyiqa:brigt"])
+    with pytest.raises(DatasetError, match="a pristine picture for NIQE, and also in the test"):
+        check_baselines(task, ["niqe"], pristine=[tmp_path / "0.png"])
+
+
+def test_a_missing_tested_file_is_counted_by_every_baseline_that_reads_files(manifest, tmp_path):
+    (tmp_path / "0.png").unlink()
+    found = evaluate_baselines(choose_samples([manifest], split="test"), ["size", "brisque", "niqe"], out=tmp_path)
+    assert [e.protocol["n_invalid"] for e in found] == [1, 1, 1]
 
 
 def test_a_protocol_decides_which_sets_a_baseline_learns_from(manifest):

@@ -111,10 +111,12 @@ def evaluate(
     store = cache or out / "assessments"
 
     from pondera.evaluate import suite
+    from pondera.evaluate.named_baselines import check_baselines
     from pondera.evaluate.percentiles import load_reference_set
     from pondera.evaluate.shards import wait_for_all
 
     names = list(dict.fromkeys(models or [model_for(kind, None)]))
+    check_baselines(task, simple, pristine=pristine or [])
     if not merge:
         quiet_loading()
         suite.record_models(

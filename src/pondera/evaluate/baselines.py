@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,32 +78,39 @@ def subset_mean_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Sampl
     return assess
 
 
-def file_size_predictor(samples: Sequence[Sample]) -> Callable[[Sequence[Any]], list[Assessment]]:
+def file_size_predictor(samples: Sequence[Sample]) -> Baseline:
     """A straight line from the logarithm of the file size, in bytes, to the label, fitted by least squares.
 
     Compression and detail both show in the size, so that it correlates with quality in many sets. Answers are kept on
-    the scale.
+    the scale. A file that cannot be read has no score and says why; among those of the fit it is skipped and counted.
 
     Args:
-        samples: where the line is fitted; their files must be there.
+        samples: where the line is fitted.
 
     Raises:
-        ValueError: no sample has a label.
-        OSError: a file is missing.
+        ValueError: no sample has a label, or none of their files can be read.
     """
     labelled, scale = labelled_samples(samples, "file-size predictor")
-    x_N = np.array([_log_size(sample.path()) for sample in labelled])
-    y_N = np.array([sample.mos_on(scale) for sample in labelled])
+    found = [(_log_size(sample.path()), sample.mos_on(scale)) for sample in labelled]
+    points = [(size, mos) for size, mos in found if not isinstance(size, OSError)]
+    if not points:
+        raise ValueError(f"the file-size predictor can read none of {len(labelled)} training files: {found[0][0]}")
+    x_N, y_N = np.array(points).T
     spread = float(x_N.var())
     slope = float(((x_N - x_N.mean()) * (y_N - y_N.mean())).mean()) / spread if spread > 0 else 0.0
     start = float(y_N.mean() - slope * x_N.mean())
 
-    def assess(inputs: Sequence[Any]) -> list[Assessment]:
-        lines = [(path, start + slope * _log_size(path)) for path in map(_path, inputs)]
-        fingerprint = f"file-size-predictor:{start:.6g}:{slope:.6g}"
-        return [_answer(path, min(max(y, scale.low), scale.high), scale, fingerprint) for path, y in lines]
+    fingerprint = f"file-size-predictor:{start:.6g}:{slope:.6g}"
 
-    return assess
+    def answer(path: str) -> Assessment:
+        size = _log_size(path)
+        if isinstance(size, OSError):
+            made = _answer(path, math.nan, scale, fingerprint)
+            return replace(made, valid=False, error=f"{path}: no file size ({size.strerror})")
+        return _answer(path, min(max(start + slope * size, scale.low), scale.high), scale, fingerprint)
+
+    facts = {"fitted_on": len(points), "unreadable_in_fit": len(labelled) - len(points)}
+    return Baseline("file size", lambda inputs: [answer(_path(item)) for item in inputs], facts)
 
 
 def labelled_samples(samples: Sequence[Sample], name: str) -> tuple[list[Sample], LabelScale]:
@@ -131,8 +138,11 @@ def _path(item: Any) -> str:
     return item.path() if isinstance(item, Sample) else str(item)
 
 
-def _log_size(path: str) -> float:
-    return math.log(max(1, Path(path).stat().st_size))
+def _log_size(path: str) -> float | OSError:
+    try:
+        return math.log(max(1, Path(path).stat().st_size))
+    except OSError as error:
+        return error
 
 
 def _answer(path: str, score: float, scale: LabelScale, fingerprint: str) -> Assessment:

@@ -13,7 +13,7 @@ from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate.assessing import Progress
 from pondera.evaluate.baselines import Baseline, file_size_predictor, mean_predictor, subset_mean_predictor
 from pondera.evaluate.natural import brisque_predictor, fit_pristine, niqe_predictor
-from pondera.evaluate.pyiqa_metrics import pyiqa_metric
+from pondera.evaluate.pyiqa_metrics import check_metric, pyiqa_metric
 from pondera.evaluate.run import Evaluation, evaluation_of
 from pondera.evaluate.store import content_keys
 from pondera.evaluate.suite import folder_name
@@ -23,7 +23,7 @@ PYIQA = "pyiqa:"
 _FITTED: dict[str, Callable[[Sequence[Sample]], Baseline]] = {
     "mean": lambda train: Baseline("mean label", mean_predictor(train)),
     "subset": lambda train: Baseline("mean label of the subset", subset_mean_predictor(train)),
-    "size": lambda train: Baseline("file size", file_size_predictor(train)),
+    "size": file_size_predictor,
     "brisque": brisque_predictor,
 }
 _UNFITTED = ("niqe", "measuring")
@@ -44,6 +44,29 @@ def baseline_names(texts: Sequence[str]) -> list[str]:
             hint = f"did you mean {near[0]!r}?" if near else f"there are all, {', '.join(NAMES)}, {PYIQA}METRIC"
             raise ConfigError(f"no baseline is called {name!r}; {hint}")
     return list(dict.fromkeys(found))
+
+
+def check_baselines(task: Task, names: Sequence[str], *, pristine: Sequence[Path] = ()) -> None:
+    """Refuse what cannot be fitted or had, before a model scores for hours. Nothing is fitted.
+
+    Args:
+        task: the samples.
+        names: from `baseline_names`.
+        pristine: as in `evaluate_baselines`.
+
+    Raises:
+        ConfigError: BRISQUE for videos, or a metric of pyiqa that cannot be had.
+        DatasetError: nothing is left to fit on, or a pristine picture is also tested.
+    """
+    fitted = [name for name in names if name in _FITTED]
+    train = task.to_fit() if fitted else []
+    for name in fitted:
+        _check_fit(name, task, train)
+    if "niqe" in names:
+        _pristine_pictures(pristine, task)
+    for name in names:
+        if name.startswith(PYIQA):
+            check_metric(name.removeprefix(PYIQA))
 
 
 def evaluate_baselines(
@@ -98,15 +121,27 @@ def _made(name: str, task: Task, pristine: Sequence[Path], device: str | None) -
 
 def _fitted(name: str, task: Task) -> Baseline:
     train = task.to_fit()
+    _check_fit(name, task, train)
     try:
         made = _FITTED[name](train)
     except ValueError as error:
-        raise DatasetError(
-            f"{error} ({len(train)} training samples are left without the tested contents). Give a manifest with "
-            f"samples of split train, or choose baselines that need none: {', '.join(_UNFITTED)}"
-        ) from None
+        raise DatasetError(f"baseline {name!r}, fitted on {len(train)} training samples: {error}") from None
     facts = {"fitted_on": f"{len(train)} training samples of the manifests", **made.facts}
     return Baseline(made.title, made.assess, facts)
+
+
+def _check_fit(name: str, task: Task, train: Sequence[Sample]) -> None:
+    reads_pixels = name == "brisque"
+    if reads_pixels and all(sample.kind != "image" for sample in task.samples):
+        others = ", ".join(known for known in _FITTED if known != name)
+        raise ConfigError(f"baseline {name!r} reads images and the test has videos; choose from: {others}")
+    if not any(sample.mos is not None and (sample.kind == "image" or not reads_pixels) for sample in train):
+        raise DatasetError(
+            f"baseline {name!r} has nothing to learn from: {len(task.train)} samples of the manifests have split "
+            f"train, {len(train)} of them are inside the protocol's training sets and show no tested content, and none "
+            f"of these {'is an image with' if reads_pixels else 'has'} a label. Give a manifest with labelled samples "
+            f"of split train, or choose baselines that need none: {', '.join(_UNFITTED)}"
+        )
 
 
 def _pristine_pictures(pristine: Sequence[Path], task: Task) -> list[Path]:

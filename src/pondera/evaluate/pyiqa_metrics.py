@@ -35,18 +35,7 @@ def pyiqa_metric(name: str, *, device: str | None = None) -> Baseline:
     Source: the interface of pyiqa 0.1 (`create_metric`, `list_models`, `lower_better`, `metric_mode`, `score_range`),
         github.com/chaofengc/IQA-PyTorch.
     """
-    pyiqa = require_pyiqa()
-    known = pyiqa.list_models()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else "see: python -c 'import pyiqa; print(pyiqa.list_models())'"
-        )
-        raise ConfigError(f"pyiqa has no metric {name!r}; {hint}")
-    if name.startswith(_OF_SETS):
-        raise ConfigError(f"pyiqa's {name} measures a set of images and gives none of them a score; choose another")
+    pyiqa = check_metric(name)
     metric = pyiqa.create_metric(name, **({"device": _device(device)} if device else {}))
     stated = getattr(metric, "score_range", None)
     scale = _scale(stated)
@@ -70,6 +59,27 @@ def pyiqa_metric(name: str, *, device: str | None = None) -> Baseline:
         )
 
     return Baseline(f"pyiqa {name}", lambda samples: [answer(sample) for sample in samples], facts)
+
+
+def check_metric(name: str) -> Any:
+    """The module pyiqa, if it has a metric of this name that scores single images. Loads no weights.
+
+    Raises:
+        ConfigError: as in `pyiqa_metric`.
+    """
+    pyiqa = require_pyiqa()
+    known = pyiqa.list_models()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else "see: python -c 'import pyiqa; print(pyiqa.list_models())'"
+        )
+        raise ConfigError(f"pyiqa has no metric {name!r}; {hint}")
+    if name.startswith(_OF_SETS):
+        raise ConfigError(f"pyiqa's {name} measures a set of images and gives none of them a score; choose another")
+    return pyiqa
 
 
 def require_pyiqa() -> Any:
