@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -46,3 +48,9 @@ def test_constraints_pin_exact_versions_and_every_direct_requirement_of_the_test
     wanted = [*PROJECT["project"]["dependencies"], *extras["train"], *extras["report"], *extras["dev"]]
     names = {text.partition(">")[0].partition("[")[0].strip().lower().replace("_", "-") for text in wanted}
     assert names - pinned - {"pondera"} == set()
+
+
+@pytest.mark.parametrize("module", ["pondera", "pondera.cli"])
+def test_the_package_runs_as_a_module(module):
+    run = subprocess.run([sys.executable, "-m", module, "train", "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: pondera train" in run.stdout

@@ -1,5 +1,7 @@
 """The HTML page: self-contained, escaped, complete."""
 
+import base64
+import io
 import math
 import re
 from html.parser import HTMLParser
@@ -7,9 +9,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.video.clips import number_in, write_clip
 
 from pondera.core.metrics import summarise_groups
 from pondera.errors import DatasetError
+from pondera.evaluate.page import middle_frame
 from pondera.report import GalleryEntry, GalleryItem, System, read_curves, render_report, svg
 from pondera.report.words import by_note, number, p_value, summary_sentences
 
@@ -158,9 +162,6 @@ def test_an_image_that_cannot_be_read_is_named_not_fatal(tmp_path, picture):
 
 
 def test_thumbnails_are_small_and_any_mode_of_image_works(tmp_path):
-    import base64
-    import io
-
     for mode, size in (("RGBA", (900, 500)), ("CMYK", (500, 900)), ("I;16", (64, 64)), ("P", (10, 10)), ("L", (1, 1))):
         path = tmp_path / f"{mode.replace(';', '')}.tif"
         Image.new(mode, size).save(path)
@@ -168,6 +169,19 @@ def test_thumbnails_are_small_and_any_mode_of_image_works(tmp_path):
         data = re.search(r"data:image/jpeg;base64,([^\"]+)", text)[1]
         with Image.open(io.BytesIO(base64.b64decode(data))) as small:
             assert max(small.size) <= 320
+
+
+def test_a_clip_shows_its_middle_frame_and_a_broken_one_says_so(tmp_path):
+    write_clip(tmp_path / "clip.mp4", num=9)
+    (tmp_path / "cut.mp4").write_bytes(b"no clip")
+    pictures = []
+    for name in ("clip.mp4", "cut.mp4", "gone.mp4"):
+        item = GalleryItem(str(tmp_path / name), name, 3.0, (1.0, 5.0), ())
+        pictures.append(_page(gallery=[item], still_of=middle_frame))
+    data = re.search(r"data:image/jpeg;base64,([^\"]+)", pictures[0])[1]
+    assert number_in(np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))) == 4
+    assert "no picture: cannot be read" in pictures[1]
+    assert "no picture: file not found" in pictures[2]
 
 
 def test_page_with_many_rows_stays_small():

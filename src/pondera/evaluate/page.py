@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pondera.data.video import is_video_file, sample_clip
 from pondera.evaluate.diagnosis import place
 from pondera.evaluate.percentiles import ReferenceSet
 from pondera.evaluate.predictions import Row
 from pondera.evaluate.run import Evaluation
 from pondera.report import GalleryEntry, GalleryItem, System, render_report
 from pondera.report.results import Results
+
+_CLIP_LIMIT_S = 20.0  # seconds that one clip of the gallery may take
 
 
 def write_report(
@@ -63,12 +67,24 @@ def write_report(
         results=results,
         warnings=_warnings(evaluations),
         reference_set=reference.name if reference else "",
+        still_of=middle_frame if any(is_video_file(row["path"]) for row in evaluations[-1].rows) else None,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(page, encoding="utf-8")
     partial.replace(path)
     return path
+
+
+def middle_frame(path: str) -> NDArray[np.uint8]:
+    """The picture in the middle of a clip, uint8 [H, W, 3].
+
+    Raises:
+        MediaError: the clip cannot be read.
+        MissingExtra: PyAV is not installed.
+    """
+    (frame,) = sample_clip(path, 1, limit_s=_CLIP_LIMIT_S).frames
+    return frame.image
 
 
 def choose_gallery(

@@ -10,16 +10,21 @@ import base64
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pondera.core.logistic import fit_logistic
-from pondera.errors import MissingExtra
+from pondera.errors import MediaError, MissingExtra
 from pondera.report import svg, words
 from pondera.report.diagnosis import diagnosis_sections
 from pondera.report.results import Results
+
+Still = Callable[[str], NDArray[np.uint8]]
 
 _THUMBNAIL_PX = 320
 _WIDEST_PX = 40_000_000  # above, an image is named, not decoded: a page about a few images needs no giants
@@ -89,6 +94,7 @@ def render_report(
     results: Results | None = None,
     warnings: Sequence[str] = (),
     reference_set: str = "",
+    still_of: Still | None = None,
 ) -> str:
     """Render the page.
 
@@ -104,6 +110,7 @@ def render_report(
         results: ours and published ones by test set.
         warnings: what a reader has to know before the numbers, such as training content in the test.
         reference_set: name of the set that percentiles in the gallery refer to.
+        still_of: gives a picture, uint8 [H, W, 3], of a file that is no image; raises MediaError or MissingExtra.
 
     Raises:
         MissingExtra: Jinja is not installed.
@@ -133,7 +140,7 @@ def render_report(
         scatters=[(caption, Markup(figure)) for caption, figure in _scatters(systems)],
         thinned=svg.MOST_POINTS if any(len(system.rows) > svg.MOST_POINTS for system in systems) else 0,
         curves=[(stage, [Markup(f) for f in figures]) for stage, figures in _curve_figures(curves or {}).items()],
-        gallery=[(item, _thumbnail(item.path)) for item in gallery],
+        gallery=[(item, _thumbnail(item.path, still_of)) for item in gallery],
         truthfulness=truthfulness,
         protocol=protocol,
         environment=environment or {},
@@ -230,7 +237,7 @@ def _series_name(name: str) -> str:
     return known.get(name, name.replace("_", " "))
 
 
-def _thumbnail(path: str) -> tuple[str, str]:
+def _thumbnail(path: str, still_of: Still | None = None) -> tuple[str, str]:
     """(data URI, ""), or ("", why there is no picture)."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -241,11 +248,30 @@ def _thumbnail(path: str) -> tuple[str, str]:
             image.draft("RGB", (2 * _THUMBNAIL_PX, 2 * _THUMBNAIL_PX))
             small = ImageOps.exif_transpose(image)
             small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-            buffer = io.BytesIO()
-            small.convert("RGB").save(buffer, "JPEG", quality=85)
+            return _data_uri(small), ""
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        if still_of is not None and not isinstance(error, FileNotFoundError):
+            return _still(path, still_of)
         return "", "no picture: " + ("file not found" if isinstance(error, FileNotFoundError) else "cannot be read")
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), ""
+
+
+def _still(clip: str, still_of: Still) -> tuple[str, str]:
+    from PIL import Image
+
+    try:
+        small = Image.fromarray(still_of(clip))
+    except MissingExtra as error:
+        return "", f"no picture: {error}"
+    except MediaError:
+        return "", "no picture: cannot be read"
+    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    return _data_uri(small), ""
+
+
+def _data_uri(image: Any) -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _plain(value: Any) -> str:
