@@ -96,6 +96,14 @@ def test_nothing_to_do_and_unfit_baselines_are_said(pondera, untrained, manifest
     assert "--baselines niqe" in result.stderr
 
 
+def test_an_unknown_baseline_of_the_comparison_is_answered_with_the_systems(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o")
+    result = pondera(*args, "--baselines", "niqe", "--baseline", "mean")
+    assert result.exit_code == 2
+    assert "'mean' is not evaluated here" in " ".join(result.stderr.replace("│", " ").split())
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_protocol_that_does_not_fit_is_one_line(pondera, untrained, manifest, tmp_path):
     result = pondera("evaluate", manifest, "--protocol", "biq2021", "--model", untrained, "--out", tmp_path / "o")
     assert result.exit_code == 1

@@ -13,7 +13,7 @@ from pondera.data.manifest import write_manifest
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import load_evaluation
 from pondera.evaluate.document import compare_with_baseline, results_table, with_distinct_names, write_documents
-from pondera.evaluate.percentiles import load_reference_set, reference_set
+from pondera.evaluate.percentiles import load_reference_set, reference_set, with_percentiles
 from pondera.evaluate.protocols import load_protocol
 from pondera.evaluate.shards import Shard
 from pondera.evaluate.suite import Candidate, folder_name, measure_models, record_models
@@ -86,6 +86,35 @@ def test_several_models_get_a_folder_each_and_a_comparison(manifest, tmp_path):
     assert len(asked) == 120
     _run(task, noise_of, tmp_path / "out", load)
     assert len(asked) == 120  # nothing is scored twice
+
+
+def test_systems_are_tested_against_the_first_model_or_the_one_that_is_named(manifest, tmp_path):
+    task = choose_samples([manifest], split="test")
+    noise_of = {"a": 3.0, "b": 0.2}
+    a, b = _run(task, noise_of, tmp_path / "out", _loader(task, noise_of)[0])
+    simple = replace(a, name="subset", protocol=a.protocol | {"baseline": "subset"})
+
+    def pairs(*chosen):
+        return [(c["baseline"], c["other"]) for c in compare_with_baseline([simple, a, b], *chosen)]
+
+    assert pairs() == [("a", "subset"), ("a", "b")]
+    assert pairs(2) == [("b", "subset"), ("b", "a")]
+    assert pairs(0) == [("subset", "a"), ("subset", "b")]
+    assert [c["baseline"] for c in compare_with_baseline([simple, simple, a], 2)] == ["a", "a"]
+    page = write_documents(tmp_path / "out", [simple, a, b], title="t", baseline=2).read_text(encoding="utf-8")
+    assert "The other systems are tested against b." in page
+
+
+def test_every_score_of_the_models_mode_gets_a_percentile_that_is_saved(manifest, tmp_path):
+    task = choose_samples([manifest], split="test")
+    (found,) = _run(task, {"m": 1.0}, tmp_path / "out", _loader(task, {"m": 1.0})[0])
+    with_percentiles(found, reference_set(found)).save(tmp_path / "saved")
+    saved = load_evaluation(tmp_path / "saved")
+    order = sorted(saved.rows, key=lambda row: row["score"])
+    assert [row["percentile"] for row in order] == pytest.approx([100 * (n + 0.5) / 60 for n in range(60)])
+    assert saved.protocol["num_reference_scores"] == 60
+    other = replace(reference_set(found), fingerprint="of another model")
+    assert with_percentiles(found, other) is found
 
 
 def test_one_model_in_two_modes_and_twice_keeps_all_its_rows(manifest, tmp_path):

@@ -79,11 +79,22 @@ def evaluate(
     ] = None,
     beside: Annotated[
         list[Path] | None,
-        typer.Option(help="Earlier evaluation to show; the first is the baseline.", show_default=False),
+        typer.Option(help="Earlier evaluation to show.", show_default=False),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What the others are tested against: a model, one of --baselines, or the name of one in --beside.",
+            show_default="the first model",
+        ),
     ] = None,
     reference_set: Annotated[
         Path | None,
-        typer.Option(help="Earlier evaluation by the same model: scores get percentiles.", show_default=False),
+        typer.Option(
+            help="Earlier evaluation by the same model: scores get percentiles, in predictions.parquet too.",
+            show_default=False,
+        ),
     ] = None,
     shard: Annotated[str | None, typer.Option(help="Score part I/N only, such as 2/8.", show_default="all")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Put finished shards together; scores nothing.")] = False,
@@ -104,7 +115,7 @@ def evaluate(
     part = _shard(shard, merge)
     earlier = [] if beside is None else _earlier(beside)
     if not manifests:
-        _only_compare(out, earlier)
+        _only_compare(out, earlier, _place(baseline, [e.name for e in earlier]))
         return
     task = _task(manifests, split, protocol, train_manifest or [])
     kind = _kind(task)
@@ -112,10 +123,11 @@ def evaluate(
 
     from pondera.evaluate import suite
     from pondera.evaluate.named_baselines import check_baselines
-    from pondera.evaluate.percentiles import load_reference_set
+    from pondera.evaluate.percentiles import load_reference_set, with_percentiles
     from pondera.evaluate.shards import wait_for_all
 
     names = list(dict.fromkeys(models or [model_for(kind, None)]))
+    tested_against = _place(baseline, [*(e.name for e in earlier), *simple, *names])
     check_baselines(task, simple, pristine=pristine or [])
     if not merge:
         quiet_loading()
@@ -137,8 +149,12 @@ def evaluate(
         return
     found = suite.measure_models(task, names, out=out, cache=store, count=None if merge else part.count)
     reference = load_reference_set(reference_set, found) if reference_set else None
+    if reference is not None:
+        found = [with_percentiles(e, reference) for e in found]
+        for name, evaluation in zip(names, found, strict=True):
+            evaluation.save(suite.folder_of(out, names, name))
     beside_them = _baselines(task, simple, out, pristine or [], device)
-    _write(out, [*earlier, *beside_them, *found], _title(found, task), task.protocol, reference)
+    _write(out, [*earlier, *beside_them, *found], _title(found, task), task.protocol, reference, tested_against)
 
 
 def _shard(text: str | None, merge: bool) -> Shard:
@@ -155,10 +171,20 @@ def _earlier(folders: list[Path]) -> list[Evaluation]:
     return [load_evaluation(folder) for folder in folders]
 
 
-def _only_compare(out: Path, earlier: list[Evaluation]) -> None:
+def _only_compare(out: Path, earlier: list[Evaluation], baseline: int | None) -> None:
     if len(earlier) < 2:
         raise typer.BadParameter("give a manifest, or two evaluations with --beside", param_hint="MANIFEST")
-    _write(out, earlier, "Comparison of " + ", ".join(e.name for e in earlier), None, None)
+    _write(out, earlier, "Comparison of " + ", ".join(e.name for e in earlier), None, None, baseline)
+
+
+def _place(baseline: str | None, systems: list[str]) -> int | None:
+    """Which of the systems the others are tested against."""
+    if baseline is not None and baseline not in systems:
+        raise typer.BadParameter(
+            f"{baseline!r} is not evaluated here; there are {', '.join(systems) or 'no systems'}",
+            param_hint="--baseline",
+        )
+    return None if baseline is None else systems.index(baseline)
 
 
 def _task(manifests: list[Path], split: str | None, protocol: str | None, train: list[Path]) -> Task:
@@ -220,10 +246,11 @@ def _write(
     title: str,
     protocol: Protocol | None,
     reference: ReferenceSet | None,
+    baseline: int | None,
 ) -> None:
     from pondera.evaluate.document import write_documents
 
-    report = write_documents(out, evaluations, title=title, protocol=protocol, reference=reference)
+    report = write_documents(out, evaluations, title=title, protocol=protocol, reference=reference, baseline=baseline)
     for e in evaluations:
         if len(evaluations) > 1:
             typer.echo(f"\n{e.name}")

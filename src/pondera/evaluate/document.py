@@ -30,15 +30,17 @@ def write_documents(
     title: str,
     protocol: Protocol | None = None,
     reference: ReferenceSet | None = None,
+    baseline: int | None = None,
 ) -> Path:
     """Write report.html, table.md and table.tex.
 
     Args:
         out: their folder; made where missing.
-        evaluations: in the order of the tables; the first that has correlations is the baseline of the others.
+        evaluations: in the order of the tables.
         title: of the page.
         protocol: gives the order of the sets and the published results.
         reference: gives percentiles.
+        baseline: as in `compare_with_baseline`.
 
     Returns:
         The page.
@@ -52,7 +54,7 @@ def write_documents(
         out / "report.html",
         evaluations,
         title=title,
-        comparisons=compare_with_baseline(evaluations),
+        comparisons=compare_with_baseline(evaluations, baseline),
         curves=_curves(evaluations[-1]),
         truthfulness=_truthfulness(evaluations),
         environment=environment(),
@@ -72,17 +74,29 @@ def with_distinct_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     ]
 
 
-def compare_with_baseline(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    """Each system against the first that has correlations, on the samples that both have seen; none without shared
+def compare_with_baseline(evaluations: Sequence[Evaluation], baseline: int | None = None) -> list[dict[str, Any]]:
+    """The other systems that have correlations against one, on the samples that both have seen; none without shared
     samples.
+
+    Args:
+        evaluations: of all systems.
+        baseline: place of the one in `evaluations`; by default that of the first model with correlations, or of the
+            first system where no model has any.
     """
     usable = [e for e in evaluations if math.isfinite(e.metrics["overall"]["srcc"])]
-    seen = [{(row["dataset"], row["sample"]) for row in e.rows} for e in usable]
-    return [
-        compare_systems(usable[0], other)
-        for other, samples in zip(usable[1:], seen[1:], strict=True)
-        if samples & seen[0]
-    ]
+    if baseline is None and not usable:
+        return []
+    one = next(iter([*filter(_is_model, usable), *usable])) if baseline is None else evaluations[baseline]
+    seen = _samples_of(one)
+    return [compare_systems(one, other) for other in usable if other is not one and _samples_of(other) & seen]
+
+
+def _is_model(evaluation: Evaluation) -> bool:
+    return "baseline" not in evaluation.protocol and evaluation.protocol.get("mode") != "baseline"
+
+
+def _samples_of(evaluation: Evaluation) -> set[tuple[str, str]]:
+    return {(row["dataset"], row["sample"]) for row in evaluation.rows}
 
 
 def results_table(evaluations: Sequence[Evaluation], protocol: Protocol | None) -> Results:

@@ -99,7 +99,7 @@ def evaluate_baselines(
     evaluations = []
     for done, name in enumerate(names, start=1):
         baseline = _made(name, task, pristine, device)
-        protocol = {"model": baseline.title, **task.facts, **baseline.facts}
+        protocol = {"model": baseline.title, "baseline": name, **task.facts, **baseline.facts}
         answers = list(baseline.assess(task.originals))
         evaluation = evaluation_of(task.samples, answers, name=baseline.title, protocol=protocol)
         evaluation.save(out / "baselines" / folder_name(name))

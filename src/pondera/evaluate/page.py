@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pondera.data.video import is_video_file, sample_clip
 from pondera.evaluate.diagnosis import place
-from pondera.evaluate.percentiles import ReferenceSet
+from pondera.evaluate.percentiles import ReferenceSet, percentile_of
 from pondera.evaluate.predictions import Row
 from pondera.evaluate.run import Evaluation
 from pondera.report import GalleryEntry, GalleryItem, System, render_report
@@ -135,12 +135,6 @@ def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:
     return found + sorted(missing)
 
 
-def _percentile(row: Row, reference: ReferenceSet | None) -> float:
-    if reference is None or row["fingerprint"] != reference.fingerprint:
-        return math.nan
-    return reference.percentile(place(row, row["score"]))
-
-
 def _item(row: Row, why: str, said: Sequence[tuple[str, Row]], reference: ReferenceSet | None) -> GalleryItem:
     defects = ", ".join(f"{d['type'].replace('_', ' ')}, level {d['level']}" for d in row["distortions"])
     return GalleryItem(
@@ -157,7 +151,7 @@ def _item(row: Row, why: str, said: Sequence[tuple[str, Row]], reference: Refere
                 entry["aspects"],
                 entry["valid"],
                 entry["error"],
-                _percentile(entry, reference),
+                percentile_of(entry, reference) if reference else math.nan,
             )
             for name, entry in said
         ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pondera.errors import DatasetError
 from pondera.evaluate.diagnosis import place
+from pondera.evaluate.predictions import Row
 from pondera.evaluate.run import Evaluation, load_evaluation
 
 
@@ -60,6 +61,24 @@ def reference_set(evaluation: Evaluation, name: str = "") -> ReferenceSet:
     datasets = ", ".join(sorted({row["dataset"] for row in rows}))
     places = sorted(place(row, row["score"]) for row in rows)
     return ReferenceSet(name or f"{datasets} ({len(rows):,} samples)", prints.pop(), tuple(places))
+
+
+def percentile_of(row: Row, reference: ReferenceSet) -> float:
+    """Percentile of a row's score; NaN where it is invalid, or of another fingerprint than the set."""
+    if row["fingerprint"] != reference.fingerprint:
+        return math.nan
+    return reference.percentile(place(row, row["score"]))
+
+
+def with_percentiles(evaluation: Evaluation, reference: ReferenceSet) -> Evaluation:
+    """The evaluation with `percentile` in its rows, and name and number of the reference scores in its protocol; as it
+    is where another model made the reference set.
+    """
+    if evaluation.protocol["fingerprint"] != reference.fingerprint:
+        return evaluation
+    rows = [{**row, "percentile": percentile_of(row, reference)} for row in evaluation.rows]
+    facts = {"reference_set": reference.name, "num_reference_scores": len(reference.places)}
+    return replace(evaluation, rows=rows, protocol={**evaluation.protocol, **facts})
 
 
 def load_reference_set(folder: Path, evaluations: Sequence[Evaluation]) -> ReferenceSet:

@@ -18,9 +18,10 @@ from pondera.errors import DatasetError, MissingExtra
 Row = dict[str, Any]
 
 TEXT = ("sample", "path", "dataset", "subset", "split", "reference", "mode", "reasoning", "completion", "error")
-NUMBERS = ("mos", "mos_std", "scale_low", "scale_high", "score", "spread", "seconds")
+NUMBERS = ("mos", "mos_std", "scale_low", "scale_high", "score", "spread", "percentile", "seconds")
 STRUCTURED = ("aspects", "distortions")
 COLUMNS = (*TEXT, *NUMBERS, "valid", *STRUCTURED, "fingerprint")
+_LATER = {"percentile": math.nan}  # files of earlier versions have none
 
 
 def prediction_row(sample: Sample, assessment: Assessment) -> Row:
@@ -28,7 +29,7 @@ def prediction_row(sample: Sample, assessment: Assessment) -> Row:
 
     Returns:
         `mos`, `mos_std`, `score` and `spread` on [scale_low, scale_high]; NaN where unknown or invalid. `reference`
-        is the content that intervals are clustered by.
+        is the content that intervals are clustered by. `percentile` is NaN until `percentiles.with_percentiles`.
     """
     scale = sample.scale or assessment.scale
     valid = assessment.valid and math.isfinite(assessment.score)
@@ -49,6 +50,7 @@ def prediction_row(sample: Sample, assessment: Assessment) -> Row:
         "scale_high": scale.high,
         "score": float(assessment.scale.convert(assessment.score, scale)) if valid else math.nan,
         "spread": float(assessment.scale.convert_std(assessment.spread, scale)) if valid else math.nan,
+        "percentile": math.nan,
         "seconds": assessment.seconds,
         "valid": valid,
         "aspects": dict(assessment.aspects),
@@ -68,7 +70,7 @@ def write_predictions(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     types = {name: arrow.float64() for name in NUMBERS} | {"valid": arrow.bool_()}
     schema = arrow.schema([(name, types.get(name, arrow.string())) for name in COLUMNS])
-    columns = {name: [_to_file(name, row[name]) for row in rows] for name in COLUMNS}
+    columns = {name: [_to_file(name, {**_LATER, **row}[name]) for row in rows] for name in COLUMNS}
     partial = path.with_name(path.name + ".partial")
     parquet.write_table(arrow.table(columns, schema=schema), partial)
     partial.replace(path)
@@ -83,10 +85,10 @@ def read_predictions(path: str | Path) -> list[Row]:
     """
     path = Path(path)
     table = read_parquet(path)
-    missing = [name for name in COLUMNS if name not in table.column_names]
+    missing = [name for name in COLUMNS if name not in table.column_names and name not in _LATER]
     if missing:
         raise DatasetError(f"{path}: no column {missing[0]!r}; predictions are written by: pondera evaluate")
-    return [{name: _from_file(name, row[name]) for name in COLUMNS} for row in table.to_pylist()]
+    return [{name: _from_file(name, {**_LATER, **row}[name]) for name in COLUMNS} for row in table.to_pylist()]
 
 
 def read_parquet(path: Path) -> Any:

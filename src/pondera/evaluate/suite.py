@@ -141,9 +141,14 @@ def measure_models(
         with AssessmentStore(cache, receipt["fingerprint"]) as store:
             assessments = recall_samples(task.originals, store)
         evaluation = evaluation_of(task.samples, assessments, name=model, protocol=receipt["protocol"])
-        evaluation.save(out if len(models) == 1 else out / folder_name(model))
+        evaluation.save(folder_of(out, models, model))
         evaluations.append(evaluation)
     return evaluations
+
+
+def folder_of(out: Path, models: Sequence[str], model: str) -> Path:
+    """Where the evaluation of one of the models is saved."""
+    return out if len(models) == 1 else out / folder_name(model)
 
 
 def folder_name(model: str) -> str:
