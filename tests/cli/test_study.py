@@ -1,6 +1,7 @@
 """Studies: from a table of opinions or votes to a manifest, and what is refused."""
 
 import json
+import re
 
 import pytest
 
@@ -21,8 +22,11 @@ c.png,two,3,
 
 
 def _table(folder, text):
+    """The table, with an empty file for every name that looks like a stimulus."""
     path = folder / "study.csv"
     path.write_text(text, encoding="utf-8")
+    for name in re.findall(r"\w+\.png", text):
+        (folder / name).touch()
     return path
 
 
@@ -34,9 +38,9 @@ def test_opinions_in_rows_or_columns_become_the_same_labels(pondera, tmp_path, t
     assert "3 samples from 5 opinions" in result.stdout
     samples = read_manifest(out)
     assert [(s.id, s.mos, s.reference, s.dataset) for s in samples] == [
-        ("a.png", 1.5, "one", "study"),
-        ("b.png", 4.5, "one", "study"),
-        ("c.png", 3.0, "two", "study"),
+        ("study/a.png", 1.5, "one", "study"),
+        ("study/b.png", 4.5, "one", "study"),
+        ("study/c.png", 3.0, "two", "study"),
     ]
     assert samples[0].mos_std == pytest.approx(0.5**0.5)
     assert samples[0].meta == {"opinions": 2, "ci95": pytest.approx(12.706205 * 0.5)}
@@ -148,3 +152,23 @@ def test_pseudo_votes_join_what_the_votes_leave_open(pondera, tmp_path):
     result = pondera("data", "study", table, "--out", tmp_path / "m.jsonl", "--pseudo-votes", "1")
     assert result.exit_code == 0
     assert read_manifest(tmp_path / "m.jsonl")[0].mos > 0
+
+
+@pytest.mark.parametrize("text", [LONG, "first,second,choice\na.png,b.png,tie"])
+def test_a_stimulus_that_is_not_there_is_named_unless_nobody_shall_look(pondera, tmp_path, text):
+    table = _table(tmp_path, text)
+    (tmp_path / "b.png").unlink()
+    args = ("data", "study", table, "--out", tmp_path / "m.jsonl")
+    result = pondera(*args)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "b.png: missing (1 of " in result.stderr
+    assert "--no-check-media" in result.stderr
+    assert not (tmp_path / "m.jsonl").exists()
+    assert pondera(*args, "--no-check-media").exit_code == 0
+
+
+def test_ids_carry_the_name_of_the_data_set_and_the_next_step_is_named(pondera, tmp_path):
+    out = tmp_path / "m.jsonl"
+    result = pondera("data", "study", _table(tmp_path, LONG), "--out", out, "--dataset", "mine")
+    assert [(s.id, s.dataset) for s in read_manifest(out)] == [(f"mine/{n}.png", "mine") for n in "abc"]
+    assert f"pondera data split {out} --out {out}" in result.stdout

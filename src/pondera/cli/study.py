@@ -69,6 +69,7 @@ def study(
         float | None,
         typer.Option(min=0, help="Votes added each way to every pair compared. Votes only.", show_default="0"),
     ] = None,
+    check_media: Annotated[bool, typer.Option(help="Look whether every stimulus is there.")] = True,
     form: PlainOption = Plain.table,
 ) -> None:
     """Turn the answers of a study into a manifest: opinions of subjects (MOS), or votes for the better of two.
@@ -76,6 +77,7 @@ def study(
     Labels come with standard deviation and 95 % interval. Votes give scores in units of a 75 % preference.
     """
     from pondera.core.records import LabelScale
+    from pondera.data.importers.run import require_files
     from pondera.data.manifest import write_manifest
     from pondera.data.study import Opinions, opinion_study, read_study, vote_study
 
@@ -95,6 +97,8 @@ def study(
         _refuse("a table of votes", {"--scale": scale, "--screen": screen, "--remove-bias": remove_bias or None})
         chosen: PairwiseModel = "thurstone" if model is Model.thurstone else "bradley-terry"
         made = vote_study(answers, model=chosen, pseudo_votes=pseudo_votes or 0.0, **place)
+    if check_media:
+        require_files(made.samples, table, "Correct the names or --media, or do not look with --no-check-media")
     write_manifest(out, made.samples)
     typer.echo(json.dumps(_document(made, out), indent=2) if form is Plain.json else _text(made, out))
 
@@ -138,4 +142,5 @@ def _text(made: Study, out: Path) -> str:
             for name, found in made.subjects.items()
             if found.get("inconsistency", 1.0) < _DECIDES_ALONE
         ]
+    lines.append(f"no sample has a split yet: pondera data split {out} --out {out}")
     return "\n".join(lines)

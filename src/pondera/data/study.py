@@ -156,7 +156,7 @@ def vote_study(votes: Votes, *, model: PairwiseModel, pseudo_votes: float, folde
     scale = LabelScale(math.floor(scores.score_N.min()), math.floor(scores.score_N.max()) + 1.0)
     samples = [
         Sample(
-            id=name,
+            id=f"{dataset}/{name}",
             media=(Media(str(folder / name)),),
             dataset=dataset,
             mos=float(scores.score_N[n]),
@@ -182,7 +182,7 @@ def _study(
         known = bool(means.count_N[n])
         samples.append(
             Sample(
-                id=name,
+                id=f"{dataset}/{name}",
                 media=(Media(str(folder / name)),),
                 dataset=dataset,
                 mos=float(np.clip(means.mos_N[n], scale.low, scale.high)) if known else None,

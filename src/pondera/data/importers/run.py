@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -88,11 +88,33 @@ def _observed(samples: list[Sample]) -> list[Sample]:
 
 
 def _with_files(samples: list[Sample], title: str, source: str, partial: bool) -> list[Sample]:
-    exists = {path: Path(path).is_file() for path in {media.path for sample in samples for media in sample.media}}
-    missing = [media.path for sample in samples for media in sample.media if not exists[media.path]]
-    if missing and not partial:
-        raise DatasetError(
-            f"{missing[0]}: missing ({len(set(missing)):,} of {len(exists):,} files of {title} are). "
-            f"Download them from {source}, or take what is there with --partial"
-        )
+    if not partial:
+        require_files(samples, title, f"Download them from {source}, or take what is there with --partial")
+        return samples
+    exists = _exists(samples)
     return [sample for sample in samples if all(exists[media.path] for media in sample.media)]
+
+
+def require_files(samples: Sequence[Sample], title: object, way_out: str) -> None:
+    """Look whether the media of all samples are there.
+
+    Args:
+        samples: of one data set.
+        title: its name in the message.
+        way_out: last sentence of the message.
+
+    Raises:
+        DatasetError: a file is missing; names the first in order and counts all.
+    """
+    exists = _exists(samples)
+    missing = [path for path, is_there in exists.items() if not is_there]
+    if missing:
+        raise DatasetError(
+            f"{missing[0]}: missing ({len(missing):,} of {len(exists):,} files of {title} are). {way_out}"
+        )
+
+
+def _exists(samples: Sequence[Sample]) -> dict[str, bool]:
+    """Whether each file is there, in the order of the samples."""
+    paths = dict.fromkeys(media.path for sample in samples for media in sample.media)
+    return {path: Path(path).is_file() for path in paths}
