@@ -48,6 +48,17 @@ def test_an_unknown_name_is_answered_with_a_known_one(wrong, hint):
         baseline_names([wrong])
 
 
+@pytest.mark.parametrize(("dataset", "marked"), [("tid2013", True), ("csiq", False)])
+def test_baselines_fitted_on_the_bundled_photographs_are_marked_on_sets_made_from_them(tmp_path, dataset, marked):
+    path = tmp_path / "a.png"
+    Image.fromarray(load_image(TRAIN[0])[:200, :200]).save(path)
+    sample = Sample("a", (Media(str(path)),), dataset=dataset, mos=3.0, scale=FIVE_POINT, reference="I01")
+    write_manifest(tmp_path / "m.jsonl", [sample])
+    task = choose_samples([tmp_path / "m.jsonl"])
+    found = evaluate_baselines(task, ["niqe", "measuring"], out=tmp_path / "out")
+    assert [("shared origin" in str(e.protocol.get("leakage"))) for e in found] == [marked] * 2
+
+
 def test_all_are_evaluated_and_saved_and_none_learns_from_a_tested_content(manifest, tmp_path):
     task = choose_samples([manifest], split="test")
     seen = []

@@ -4,7 +4,7 @@ import pytest
 
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.errors import ConfigError, DatasetError
-from pondera.evaluate.leakage import domains, find_leaks, refuse_leaks
+from pondera.evaluate.leakage import domains, find_leaks, refuse_leaks, without_tested
 from pondera.evaluate.protocols import list_protocols, load_protocol
 
 
@@ -113,6 +113,31 @@ def test_the_same_content_or_the_same_file_in_training_is_a_leak(tmp_path):
     with pytest.raises(DatasetError, match="--allow-leakage"):
         refuse_leaks(leaks)
     refuse_leaks([])
+
+
+@pytest.mark.parametrize(("name", "reference", "leaks"), [
+    ("tid2013", "I01", True), ("tid2013", "I25", False), ("live", "bikes", True), ("csiq", "1600", False),
+    ("synthetic-video", "kodak-01", True), ("synthetic-video", "kodak-03", False),
+])  # fmt: skip
+def test_photographs_that_another_set_in_training_is_made_from_are_a_leak(name, reference, leaks):
+    tested = [_sample("a", name, "test", reference)]
+    found = find_leaks(tested, [], trained_on=["synthetic"])
+    assert bool(found) is leaks
+    assert all("shared origin" in str(leak) for leak in found)
+    assert bool(find_leaks(tested, [_sample("b", "synthetic", "train", "kodak-01", "b.png")])) is leaks
+
+
+def test_own_photographs_and_a_held_out_split_of_the_same_set_are_no_shared_origin():
+    assert find_leaks([_sample("a", "tid2013", "test", "I01")], [_sample("b", "synthetic", "train", "mine")]) == []
+    assert find_leaks([_sample("a", "synthetic", "test", "kodak-05")], [], trained_on=["synthetic"]) == []
+
+
+def test_no_baseline_learns_from_a_set_with_the_photographs_of_a_tested_one(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").write_bytes(b"b")
+    live, csiq = (_sample("t", name, "train", "x", str(tmp_path / "a")) for name in ("live", "csiq"))
+    tested = [_sample("a", "tid2013", "test", "I01", str(tmp_path / "b"))]
+    assert without_tested([live, csiq], tested) == [csiq]
 
 
 def test_files_that_are_not_there_do_not_count_as_equal():

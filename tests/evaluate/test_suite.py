@@ -151,7 +151,7 @@ def test_a_model_trained_on_the_test_is_refused_unless_forced_and_then_shown(man
     assert "40 samples" in found.protocol["leakage"][0]
     assert found.protocol["domains"] == {"biq2021": "in"}
     page = write_documents(tmp_path / "out", [found], title="t").read_text(encoding="utf-8")
-    assert "m has seen samples of this test in training" in page
+    assert "m has seen content of this test in training" in page
 
 
 def test_a_training_manifest_betrays_shared_files(manifest, tmp_path):

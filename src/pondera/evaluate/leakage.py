@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pondera.core.records import Sample
 from pondera.errors import DatasetError
+from pondera.evaluate.origins import KODAK, origins, shared_with
 from pondera.evaluate.store import UNREADABLE, content_keys
 
 _NO_NAME = "default"  # dataset of manifests that name none: two of them need have nothing in common
@@ -41,12 +42,14 @@ def find_leaks(tested: Sequence[Sample], train: Sequence[Sample], trained_on: Co
 
     Returns:
         One leak per dataset and reason: the very file, or a content (`reference`) of one dataset, is also in
-        `train`; or the model card names the dataset, and the samples are of its training split or of no named split.
+        `train`; or the model card names the dataset, and the samples are of its training split or of no named split;
+        or they are made from photographs that another dataset in training is made from, see `origins`.
     """
     found: defaultdict[tuple[str, str], int] = defaultdict(int)
     train_contents = {(sample.dataset, sample.content) for sample in train}
     train_files = set(content_keys(train)) if train else set()
     tested_files = content_keys(tested) if train else [UNREADABLE] * len(tested)
+    train_origins = origins(train, trained_on)
     for sample, key in zip(tested, tested_files, strict=True):
         if not key.startswith(UNREADABLE) and key in train_files:
             found[sample.dataset, "the same files are in training"] += 1
@@ -55,11 +58,13 @@ def find_leaks(tested: Sequence[Sample], train: Sequence[Sample], trained_on: Co
         elif sample.dataset in trained_on and sample.dataset != _NO_NAME and sample.split in (None, "train"):
             split = "training split" if sample.split else "no named split"
             found[sample.dataset, f"the model was trained on this dataset, and these are of its {split}"] += 1
+        elif others := shared_with(sample, train_origins):
+            found[sample.dataset, f"shared origin: made from {KODAK}, as is {', '.join(others)} in training"] += 1
     return [Leak(dataset, count, why) for (dataset, why), count in sorted(found.items())]
 
 
 def without_tested(train: Sequence[Sample], tested: Sequence[Sample]) -> list[Sample]:
-    """The training samples that share neither their file nor their content with a tested one.
+    """The training samples that share neither file, content nor origin with a tested one.
 
     Args:
         train: samples to learn from.
@@ -67,10 +72,13 @@ def without_tested(train: Sequence[Sample], tested: Sequence[Sample]) -> list[Sa
     """
     tested_contents = {(sample.dataset, sample.content) for sample in tested}
     tested_files = set(content_keys(tested))
+    tested_origins = origins(tested)
     return [
         sample
         for sample, key in zip(train, content_keys(train), strict=True)
-        if key not in tested_files and (sample.dataset, sample.content) not in tested_contents
+        if key not in tested_files
+        and (sample.dataset, sample.content) not in tested_contents
+        and not shared_with(sample, tested_origins)
     ]
 
 

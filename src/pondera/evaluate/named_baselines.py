@@ -12,7 +12,9 @@ from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate.assessing import Progress
 from pondera.evaluate.baselines import Baseline, file_size_predictor, mean_predictor, subset_mean_predictor
+from pondera.evaluate.leakage import find_leaks
 from pondera.evaluate.natural import brisque_predictor, fit_pristine, niqe_predictor
+from pondera.evaluate.origins import bundled_training_photographs
 from pondera.evaluate.pyiqa_metrics import check_metric, pyiqa_metric
 from pondera.evaluate.run import Evaluation, evaluation_of
 from pondera.evaluate.store import content_keys
@@ -100,6 +102,8 @@ def evaluate_baselines(
     for done, name in enumerate(names, start=1):
         baseline = _made(name, task, pristine, device)
         protocol = {"model": baseline.title, "baseline": name, **task.facts, **baseline.facts}
+        if name == "measuring" or (name == "niqe" and not pristine):
+            protocol |= _shared_with_bundled(task)
         answers = list(baseline.assess(task.originals))
         evaluation = evaluation_of(task.samples, answers, name=baseline.title, protocol=protocol)
         evaluation.save(out / "baselines" / folder_name(name))
@@ -156,6 +160,12 @@ def _pristine_pictures(pristine: Sequence[Path], task: Task) -> list[Path]:
                 "construction; give others with --pristine"
             )
     return pictures
+
+
+def _shared_with_bundled(task: Task) -> dict[str, list[str]]:
+    """For the report: tested samples made from the photographs that these baselines' constants come from."""
+    leaks = find_leaks(task.originals, bundled_training_photographs())
+    return {"leakage": [str(leak) for leak in leaks]} if leaks else {}
 
 
 def _file_key(path: str) -> str:

@@ -125,7 +125,7 @@ def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:
     found = []
     for e in evaluations:
         found += [
-            f"{e.name} has seen samples of this test in training. {leak}." for leak in e.protocol.get("leakage", ())
+            f"{e.name} has seen content of this test in training. {leak}." for leak in e.protocol.get("leakage", ())
         ]
     missing = {
         f"{name}: {count} samples of the protocol"
