@@ -32,6 +32,11 @@ def test_list_names_every_data_set_with_its_count_and_whether_its_layout_is_veri
     document = json.loads(pondera("data", "list", "--format", "json").stdout)
     assert document["datasets"]["kadid10k"]["count"] == 10_125
     assert document["datasets"]["pipal"]["scale"] == "observed"
+    assert document["datasets"]["pipal"]["citation"] == "Gu et al., ECCV 2020"
+    assert (document["datasets"]["pipal"]["title"], document["datasets"]["pipal"]["version"]) == (
+        "PIPAL (training part)",
+        1,
+    )
     assert document["published_lists"]["preresq-r1/pipal"]["count"] == 23_200
     assert set(document["formats"]) == {"csv", "folder", "deqa", "huggingface"}
 
@@ -87,3 +92,29 @@ def test_wrong_imports_are_answered(pondera, tmp_path, words, code, says):
     result = pondera("data", "import", *words, "--out", tmp_path / "m.jsonl")
     assert result.exit_code == code and says in result.stderr
     assert not (tmp_path / "m.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "row", "images"),
+    [
+        ("pipal", "Train_Label/A0001.txt", "A0001_00_{}.bmp,{}", ["A0002_00_00.bmp"]),
+        ("sriqa-bench", "MOS/one.txt", "one_m{}.png,{}", ["A0002_Original.png"]),
+    ],
+)
+def test_a_missing_label_file_is_named_and_a_scale_of_a_cut_table_is_warned_of(
+    pondera, tmp_path, name, label, row, images
+):
+    (tmp_path / label).parent.mkdir()
+    (tmp_path / label).write_text("".join(row.format(n, n) + "\n" for n in (1, 2)))
+    for image in images:
+        (tmp_path / image).write_text("x")
+    args = ("data", "import", name, tmp_path, "--no-check-media", "--out", tmp_path / "m.jsonl")
+    refused = pondera(*args)
+    assert refused.exit_code == 1
+    folder = label.split("/")[0]
+    assert f"1 label files are missing, {folder}/A0002.txt. Download" in " ".join(refused.stderr.split())
+    done = pondera(*args, "--partial")
+    assert done.exit_code == 0
+    assert ("warning: PIPAL (training part): the scale is the range of 2 labels" in done.stderr) is (name == "pipal")
+    sample = json.loads((tmp_path / "m.jsonl").read_text().splitlines()[0])
+    assert sample["meta"] == {"adapter_version": 1}

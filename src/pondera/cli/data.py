@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make, check and split manifests.", no_args_is_help=True)
 
+_ONLY_JSON = ("title", "version", "splits", "licence", "citation")  # too long for a row, or of no use in it
 _DEFAULT_SHARES = "train=0.7,val=0.1,test=0.2"
 
 
@@ -66,7 +67,7 @@ def list_(form: PlainOption = Plain.table) -> None:
     for heading, entries in _importable().items():
         typer.echo(f"{len(entries)} {heading.replace('_', ' ')}, pondera data import NAME ROOT --out F:")
         rows = [
-            (f"  {name}", *(_cell(value) for key, value in entry.items() if key not in ("splits", "licence")))
+            (f"  {name}", *(_cell(value) for key, value in entry.items() if key not in _ONLY_JSON))
             for name, entry in entries.items()
         ]
         typer.echo(aligned(rows))
@@ -122,8 +123,12 @@ def import_(
         label_range=label_range.value,
         partial=partial,
         check_media=check_media,
+        missing_labels=source.missing_labels,
+        has_bounds=source.has_bounds,
     )
     write_manifest(out, imported.samples)
+    for warning in imported.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     if imported.num_without_files:
         typer.echo(f"left out {imported.num_without_files} samples whose files are missing", err=True)
     counts = ", ".join(f"{n} {split or 'samples'}" for split, n in imported.split_counts.items())
@@ -287,6 +292,8 @@ def _importable() -> dict[str, dict[str, dict[str, Any]]]:
     return {
         "datasets": {
             a.name: {
+                "title": a.title,
+                "version": a.version,
                 "layout": "verified" if a.verified else "unverified",
                 "kind": a.kind,
                 "count": a.expected_count,
@@ -294,6 +301,7 @@ def _importable() -> dict[str, dict[str, dict[str, Any]]]:
                 "splits": a.splits,
                 "licence": a.licence,
                 "source": a.source,
+                "citation": a.citation,
             }
             for a in adapters
         },

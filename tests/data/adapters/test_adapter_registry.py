@@ -20,6 +20,7 @@ def test_every_adapter_describes_itself(name):
     assert all((adapter.title, adapter.splits, adapter.licence, adapter.source))
     for word in ("Citation:", "Evidence:"):
         assert word in (type(adapter).__doc__ or ""), word
+    assert adapter.citation and "Evidence" not in adapter.citation
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,7 +23,7 @@ def test_kadid_is_higher_better_and_split_by_reference(replica, facts):
     assert samples[0].mos_std == pytest.approx(0.7042726744663603, abs=1e-3)
     assert facts(samples, "content") == ["kadid10k/I01", "kadid10k/I07", "kadid10k/I19"]
     assert facts(samples, "subset") == ["gaussian blur", "jpeg", "contrast change"]
-    assert samples[1].meta == {"level": 5}
+    assert samples[1].meta == {"level": 5, "adapter_version": 1}
     assert samples[1].path("reference").endswith("images/I07.png")
 
 

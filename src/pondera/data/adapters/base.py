@@ -6,6 +6,7 @@ download, shuffle, resize or normalise. It turns lower-is-better labels around, 
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,6 +46,12 @@ class Adapter(ABC):
     source: ClassVar[str]
     verified: ClassVar[bool] = True
 
+    @property
+    def citation(self) -> str:
+        """Who to cite, as the docstring of the class says; empty where it does not."""
+        _, _, rest = inspect.cleandoc(type(self).__doc__ or "").partition("Citation:")
+        return " ".join(rest.partition("Evidence:")[0].split()).removesuffix(".")
+
     @abstractmethod
     def samples(self, root: Path) -> Iterator[Sample]:
         """Every labelled item in the order of the owner's label file; media files need not be there yet.
@@ -55,6 +62,14 @@ class Adapter(ABC):
         Raises:
             DatasetError: a label file is missing or a row is wrong; the message names it and the way out.
         """
+
+    def missing_labels(self, root: Path) -> list[str]:
+        """Label files that are not there although their images are; for sets with one label file per reference.
+
+        Args:
+            root: as in `samples`.
+        """
+        return []
 
     def file(self, root: Path, *names: str) -> Path:
         """The first of these files or folders that exists below `root`.
@@ -99,6 +114,7 @@ class Adapter(ABC):
         assert scale is not None  # an adapter without a scale passes the observed one
         if more.get("reference"):
             more["reference"] = f"{self.name}/{more['reference']}"
+        more["meta"] = {**(more.get("meta") or {}), "adapter_version": self.version}
         return Sample(
             id=f"{self.name}/{item}",
             media=tuple(media),
@@ -154,6 +170,10 @@ class FileIndex:
         self._path_of: Mapping[str, Path] = {
             path.name.lower(): path for path in sorted(root.rglob("*"), reverse=True) if path.is_file()
         }
+
+    def names(self) -> list[str]:
+        """Of all files, in lower case, sorted."""
+        return sorted(self._path_of)
 
     def path(self, name: str) -> Path:
         """The file of this name; where there is none, the path at which it was expected."""

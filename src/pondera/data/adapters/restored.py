@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
@@ -30,6 +31,11 @@ class PIPAL(Adapter):
     licence = "research only"
     source = "https://www.jasongt.com/projectpages/pipal.html"
 
+    def missing_labels(self, root: Path) -> list[str]:
+        """By the references of the distorted images that are there."""
+        found = (re.fullmatch(r"(a\d+)_\d+_\d+\.bmp", name) for name in FileIndex(root).names())
+        return _without_table(root / "Train_Label", (match[1].upper() for match in found if match))
+
     def samples(self, root: Path) -> Iterator[Sample]:
         """By reference, then in the order of its file."""
         folder = self.file(root, "Train_Label")
@@ -43,6 +49,12 @@ class PIPAL(Adapter):
             yield self.sample(
                 row, item, row.number("elo"), media, scale=scale, reference=reference, subset=f"type {kind}"
             )
+
+
+def _without_table(folder: Path, references: Iterable[str]) -> list[str]:
+    """The label file of every reference that has none; letter case ignored."""
+    there = {path.stem.lower() for path in folder.glob("*.txt")}
+    return [f"{folder.name}/{name}.txt" for name in sorted(set(references)) if name.lower() not in there]
 
 
 class Liu13(Adapter):
@@ -89,6 +101,11 @@ class SRIQABench(Adapter):
     expected_count = 1_100
     licence = "see the owner's repository"
     source = "https://github.com/ChrisDud0257/AFINE"
+
+    def missing_labels(self, root: Path) -> list[str]:
+        """By the original images that are there."""
+        originals = root.rglob("*_Original.png")
+        return _without_table(root / "MOS", (path.name.removesuffix("_Original.png") for path in originals))
 
     def samples(self, root: Path) -> Iterator[Sample]:
         """By reference, then in the order of its file."""

@@ -11,6 +11,7 @@ from typing import Literal
 from pondera.core.records import LabelScale, Sample
 from pondera.errors import DatasetError
 
+_MOST_NAMED = 3
 Range = Literal["nominal", "observed"]
 
 
@@ -21,10 +22,12 @@ class Imported:
     Args:
         samples: those to write.
         num_without_files: samples left out because a file is missing.
+        warnings: what a user has to know about the labels.
     """
 
     samples: tuple[Sample, ...]
     num_without_files: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def split_counts(self) -> Mapping[str, int]:
@@ -41,6 +44,8 @@ def import_samples(
     label_range: Range = "nominal",
     partial: bool = False,
     check_media: bool = True,
+    missing_labels: Sequence[str] = (),
+    has_bounds: bool = True,
 ) -> Imported:
     """Check count, ids and files, and settle the scale.
 
@@ -53,23 +58,38 @@ def import_samples(
             they are), which is what several published results were computed with.
         partial: take what is there: fewer labels than expected, and only samples whose files exist.
         check_media: look whether every file exists.
+        missing_labels: label files known to be missing, named in messages.
+        has_bounds: the owner states bounds; otherwise the scale is the observed range in any case.
 
     Raises:
         DatasetError: labels or files are missing, an id occurs twice, or nothing is left; says what to do.
     """
     samples = list(found)
     _check_ids(samples, title)
-    if expected_count is not None and len(samples) != expected_count and not partial:
+    is_cut = bool(missing_labels) or (expected_count is not None and len(samples) != expected_count)
+    count = f"{len(samples):,} labels" + (f" instead of {expected_count:,}" if expected_count is not None else "")
+    if is_cut and not partial:
         raise DatasetError(
-            f"{title}: {len(samples):,} labels instead of {expected_count:,}: a cut file or another release. "
+            f"{title}: {count}: {_named(missing_labels) or 'a cut file or another release'}. "
             f"Download it again from {source}, or take what is there with --partial"
+        )
+    warnings = []
+    if is_cut and (label_range == "observed" or not has_bounds):
+        warnings.append(
+            f"{title}: the scale is the range of {count}, so that a whole release may have another; do not mix the two"
         )
     if label_range == "observed":
         samples = _observed(samples)
     whole = _with_files(samples, title, source, partial) if check_media else samples
     if not whole:
         raise DatasetError(f"{title}: nothing to import; download it from {source}")
-    return Imported(tuple(whole), len(samples) - len(whole))
+    return Imported(tuple(whole), len(samples) - len(whole), tuple(warnings))
+
+
+def _named(missing: Sequence[str]) -> str:
+    """The first of the missing label files, and how many there are."""
+    more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
+    return f"{len(missing):,} label files are missing, {', '.join(missing[:_MOST_NAMED])}{more}" if missing else ""
 
 
 def _check_ids(samples: list[Sample], title: str) -> None:

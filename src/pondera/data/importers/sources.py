@@ -48,12 +48,16 @@ class Source:
         title: name in messages.
         origin: where to get the files.
         expected_count: labels of a whole release; None when it is not known.
+        missing_labels: label files that are not there although their images are.
+        has_bounds: the owner states bounds of the labels.
     """
 
     samples: Iterator[Sample]
     title: str
     origin: str
     expected_count: int | None = None
+    missing_labels: tuple[str, ...] = ()
+    has_bounds: bool = True
 
 
 def open_source(name: str, root: Path, options: Options) -> Source:
@@ -76,7 +80,9 @@ def open_source(name: str, root: Path, options: Options) -> Source:
         return Source(samples, name, published.source, published.expected_count)
     adapter = get_adapter(name)
     _refuse_others(options, name, set())
-    return Source(adapter.samples(root), adapter.title, adapter.source, adapter.expected_count)
+    missing = tuple(adapter.missing_labels(root))
+    samples, has_bounds = adapter.samples(root), adapter.scale is not None
+    return Source(samples, adapter.title, adapter.source, adapter.expected_count, missing, has_bounds)
 
 
 def _generic(name: str, root: Path, options: Options) -> Source:
