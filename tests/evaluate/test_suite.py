@@ -154,6 +154,17 @@ def test_a_model_trained_on_the_test_is_refused_unless_forced_and_then_shown(man
     assert "m has seen content of this test in training" in page
 
 
+@pytest.mark.parametrize(("prompt", "is_said"), [("quality.short", True), ("alignment.image", False)])
+def test_labels_of_alignment_scored_with_a_quality_prompt_are_said_on_the_page(manifest, tmp_path, prompt, is_said):
+    samples = [replace(s, dataset="evalmuse") for s in choose_samples([manifest], split="test").samples]
+    write_manifest(tmp_path / "alignment.jsonl", samples)
+    task = choose_samples([tmp_path / "alignment.jsonl"])
+    load, _ = _loader(task, {"m": 1.0})
+    (found,) = _run(task, {"m": 1.0}, tmp_path / "out", lambda name: replace(load(name), protocol={"prompt": prompt}))
+    page = write_documents(tmp_path / "out", [found], title="t").read_text(encoding="utf-8")
+    assert ("evalmuse: 60 labels rate alignment" in page) is is_said
+
+
 def test_a_training_manifest_betrays_shared_files(manifest, tmp_path):
     task = choose_samples([manifest], split="test", train_manifests=[manifest])
     assert task.leaks([]) == []

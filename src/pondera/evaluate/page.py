@@ -127,6 +127,7 @@ def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:
         found += [
             f"{e.name} has seen content of this test in training. {leak}." for leak in e.protocol.get("leakage", ())
         ]
+        found += [f"{e.name} was asked another question. {other}." for other in e.protocol.get("other_question", ())]
     missing = {
         f"{name}: {count} samples of the protocol"
         for e in evaluations

@@ -17,6 +17,7 @@ from typing import Any
 from pondera.core.records import Assessment, MediaKind
 from pondera.evaluate.assessing import Assess, Progress, recall_samples, record_samples
 from pondera.evaluate.leakage import refuse_leaks
+from pondera.evaluate.question import other_questions
 from pondera.evaluate.run import Evaluation, evaluation_of
 from pondera.evaluate.shards import Shard, read_receipts, samples_digest, write_receipt
 from pondera.evaluate.store import AssessmentStore
@@ -116,6 +117,8 @@ def record_models(
             **task.model_facts(candidate.trained_on, leaks),
             **candidate.protocol,
         }
+        if others := other_questions(task.originals, str(candidate.protocol.get("prompt", ""))):
+            facts["other_question"] = others
         receipt = {"fingerprint": candidate.fingerprint, "samples": digest, "protocol": facts}
         write_receipt(_receipts(out, model), shard, receipt)
 
