@@ -278,6 +278,7 @@ def test_train_hands_over_every_option_and_prints_the_final_folder(pondera, tmp_
 
     def run_recipe(recipe, out, **options):
         calls.append((recipe.stages[-1].steps, out, options))
+        (out / "final").mkdir(parents=True)
         return out / "final"
 
     monkeypatch.setattr("pondera.engine.run.run_recipe", run_recipe)

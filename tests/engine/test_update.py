@@ -10,9 +10,8 @@ from pondera.config import OptimiserSection, ReinforceStage
 from pondera.core.records import Media, Sample
 from pondera.engine.objective import aggregate, clipped_policy_loss, k3_kl
 from pondera.engine.policy_loss import ScoredTokens, policy_token_loss
-from pondera.engine.reinforce import _checkpoint_activations
 from pondera.engine.rollouts import Rollouts
-from pondera.engine.training import freeze_batch_norm
+from pondera.engine.training import checkpoint_activations, freeze_batch_norm
 from pondera.engine.update import PolicyUpdate, make_lesson
 from pondera.errors import TrainingError
 from pondera.generate.backend import Completion
@@ -101,7 +100,7 @@ def test_block_attention_and_checkpointing_leave_the_gradient_as_it_is():
     whole, *_ = _update(_stage())
     family = tiny_family()
     use_block_attention(family.model)
-    _checkpoint_activations(family.model)
+    checkpoint_activations(family.model)
     family.model.train()
     freeze_batch_norm(family.model)
     blocks, *_ = _update(_stage(), family=family)
