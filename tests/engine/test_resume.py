@@ -81,11 +81,12 @@ def test_a_run_killed_at_twenty_random_moments_ends_where_an_uninterrupted_one_d
     changes = [*SPEAKING, "stages.reinforce.steps=14", "stages.reinforce.validate_every=3"]
     run_recipe(small_recipe(manifest, *changes), tmp_path / "whole")
     rng = np.random.default_rng(0)
-    by_event = [f"{n}e" for n in rng.integers(10, 130, 10)]
-    by_time = [f"{s:.2f}s" for s in rng.uniform(0.3, 4, 10)]
+    # More than twenty: a run that ends before its moment is not killed.
+    by_event = [f"{n}e" for n in rng.integers(10, 130, 13)]
+    by_time = [f"{s:.2f}s" for s in rng.uniform(0.3, 4, 13)]
     moments = [str(moment) for moment in rng.permutation(by_event + by_time)]
     num_kills, runs = _kill(manifest, tmp_path / "killed", moments, changes)
-    assert num_kills == 20
+    assert num_kills >= 20
     for run in runs:
         _check(run, tmp_path / "whole")
 

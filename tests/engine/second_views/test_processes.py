@@ -20,7 +20,7 @@ def _run(folder: Path, name: str, world: int) -> dict[str, np.ndarray]:
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={world}"]
         program = [*launcher, *program[1:]]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    run = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert run.returncode == 0, run.stderr[-4000:]
     return dict(np.load(out))
 
