@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.models.tiny import noise_image, tiny_family
 
 from pondera.assess import Assessor
 from pondera.assess.expected import candidate_numbers, expected_scores
 from pondera.core.answers import Numbers
-from pondera.core.records import LabelScale
-from pondera.errors import ConfigError, MediaError
+from pondera.core.records import LabelScale, Media, Sample
+from pondera.errors import ConfigError, MediaError, ModelError
 from pondera.models import ModelCard
 
 
@@ -108,6 +109,56 @@ def test_the_fingerprint_names_what_a_score_depends_on(family, assessor):
     prints |= {assessor.fingerprint("consensus", samples=4), assessor.fingerprint("consensus", samples=8)}
     assert len(prints) == 5
     assert assessor(noise_image()).fingerprint == assessor.fingerprint("fast")
+
+
+def _words_asked(assessor, monkeypatch):
+    """The words of every prompt that is encoded from now on."""
+    asked, encode = [], assessor.family.encode
+    monkeypatch.setattr(assessor.family, "encode", lambda parts, text: asked.append(text) or encode(parts, text))
+    return asked
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two samples with a text each, and one without."""
+    for n in range(3):
+        Image.fromarray(noise_image(seed=n)).save(tmp_path / f"{n}.png")
+    media = [(Media(str(tmp_path / f"{n}.png")),) for n in range(3)]
+    return [Sample("a", media[0], text="a red {bus}"), Sample("b", media[1], text="two cats"), Sample("c", media[2])]
+
+
+def test_the_text_of_a_sample_reaches_the_model_and_its_lack_is_that_samples_error(family, pictures, monkeypatch):
+    card = ModelCard(prompt="alignment.image", fast_prompt="alignment.image.fast", max_new_tokens=4)
+    assessor = Assessor(family, card)
+    asked = _words_asked(assessor, monkeypatch)
+    first, second, third = assessor(pictures, mode="fast")
+    assert [text.count("a red {bus}") + 2 * text.count("two cats") for text in asked] == [1, 2]
+    assert first.valid and second.valid
+    assert not third.valid and "'alignment.image.fast' asks about a text" in third.error
+    assert "asks about a text" in assessor(pictures[0].path(), mode="reason").error
+
+
+def test_a_prompt_without_a_text_asks_every_sample_alike(assessor, pictures, monkeypatch):
+    asked = _words_asked(assessor, monkeypatch)
+    assessor(pictures, mode="fast")
+    assert len(asked) == 3 and len(set(asked)) == 1
+
+
+def test_another_question_is_another_prompt_with_another_fingerprint(family):
+    tasks = {"alignment": "alignment.image"}
+    card = ModelCard(tasks=tasks, fast_tasks={"alignment": "alignment.image.fast"})
+    assessor = Assessor(family, card, scale=LabelScale(0, 100), weights_hash="w")
+    other = assessor.asking("alignment")
+    assert other.protocol("fast")["prompt"] == "alignment.image.fast"
+    assert other.protocol("reason")["prompt"] == "alignment.image"
+    assert (other.scale, other.weights_hash) == (LabelScale(0, 100), "w")
+    assert other.fingerprint("fast") != assessor.fingerprint("fast")
+    assert assessor.asking("quality") is assessor.asking("") is assessor
+    with pytest.raises(ConfigError, match=r"no prompt for aesthetics: it is asked 'quality\.short'"):
+        assessor.asking("aesthetics")
+    only_thought = Assessor(family, ModelCard(tasks=tasks)).asking("alignment")
+    with pytest.raises(ModelError, match="Use mode reason"):
+        only_thought.protocol("fast")
 
 
 @pytest.mark.parametrize(

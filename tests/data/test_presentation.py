@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pondera.core.records import Media, Sample
-from pondera.data.presentation import Layout, Place, Presentation, present, show_image
+from pondera.data.presentation import Layout, Place, Presentation, media_shown, present, show_image
 from pondera.errors import ManifestError
 
 
@@ -67,6 +68,32 @@ def test_pictures_of_a_video_that_lie_ready_are_taken_by_their_roles(files):
     frames = present(Sample("s", tuple(Media(files[n], "frame") for n in "cab"), kind="video"))
     assert _values(frames) == [30, 10, 20] and [len(run) for run in frames.runs] == [3]
     assert frames.parts[0] == "Frame 1 of 3:"
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        (Sample("s", (Media("a"), Media("b", "reference"))), "a"),
+        (Sample("s", (Media("b", "reference"), Media("a"), Media("c"))), "a"),
+        (Sample("s", (Media("b", "other"), Media("a")), task="compare"), "ab"),
+        (
+            Sample("s", (Media("a"), Media("c", "local"), Media("m", "montage"), Media("d", "local")), kind="video"),
+            "cmd",
+        ),
+        (Sample("s", (Media("c", "frame"), Media("a", "frame")), kind="video"), "ca"),
+    ],
+)
+@pytest.mark.parametrize("reference", [False, True])
+def test_the_files_that_are_shown_are_enough_to_show_the_sample(files, sample, expected, reference):
+    sample = replace(sample, media=tuple(replace(m, path=files[m.path]) for m in sample.media))
+    layout = Layout(reference=reference)
+    shown = media_shown(sample, layout)
+    names = "".join(Path(media.path).stem for media in shown)
+    has_reference = reference and any(media.role == "reference" for media in sample.media)
+    assert names == expected + ("b" if has_reference else "")
+    whole, part = present(sample, layout), present(replace(sample, media=shown), layout)
+    assert whole.signature == part.signature
+    assert all(np.array_equal(one, two) for one, two in zip(whole.images, part.images, strict=True))
 
 
 def test_frames_change_places_within_their_run_and_words_stay(files):

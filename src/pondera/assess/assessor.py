@@ -30,6 +30,7 @@ from pondera.errors import ConfigError, ManifestError, MediaError, MissingExtra,
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import EncodedPrompt, Family, LoadedModel, ModelCard, load_model
+from pondera.prompts import Prompt
 
 Mode = Literal["reason", "fast", "consensus"]
 NO_ANSWER = "no valid answer"  # how the error begins of a sample that was read, and got an answer of no use
@@ -54,6 +55,14 @@ class Comparison:
     margin: float
     probability: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a model is shown, and the words behind it."""
+
+    shown: Presentation
+    words: str
 
 
 class Assessor:
@@ -101,8 +110,8 @@ class Assessor:
             seed: of these completions.
 
         Returns:
-            One `Assessment`, or a list in the same order. A file that cannot be read gives an assessment with its
-            error; it does not stop the others.
+            One `Assessment`, or a list in the same order. A file that cannot be read, and one without the text that
+            the prompt asks about (`Sample.text`), gives an assessment with its error; it does not stop the others.
 
         Raises:
             ConfigError: an option is wrong.
@@ -137,17 +146,13 @@ class Assessor:
         items = iter(media)
         while batch := list(islice(items, self.batch_size)):
             start = time.perf_counter()
-            loaded = [self._present(item) for item in batch]
-            shown = [x for x in loaded if isinstance(x, Presentation)]
-            for item, x in zip(batch, loaded, strict=True):
-                if on_shown is not None and isinstance(x, Presentation):
-                    on_shown(item, x)
-            seeds = [
-                sample_seed(_name(item), seed=seed)
-                for item, x in zip(batch, loaded, strict=True)
-                if isinstance(x, Presentation)
-            ]
-            judged = iter(self._judge(shown, mode, samples, temperature, seeds) if shown else [])
+            loaded = [self._question(item, mode) for item in batch]
+            asked = [(item, x) for item, x in zip(batch, loaded, strict=True) if isinstance(x, _Question)]
+            for item, question in asked:
+                if on_shown is not None:
+                    on_shown(item, question.shown)
+            seeds = [sample_seed(_name(item), seed=seed) for item, _ in asked]
+            judged = iter(self._judge([q for _, q in asked], mode, samples, temperature, seeds) if asked else [])
             seconds = (time.perf_counter() - start) / len(batch)
             for item, x in zip(batch, loaded, strict=True):
                 if isinstance(x, str):
@@ -185,7 +190,8 @@ class Assessor:
 
         image_processor = getattr(self.family.processor, "image_processor", None)
         preprocessing = image_processor.to_dict() if image_processor is not None else {}
-        prompt = prompts.get(self.card.fast_prompt if mode == "fast" else self.card.prompt)
+        self._check_mode(mode)
+        prompt = self._prompt(mode)
         return {
             "mode": mode,
             "weights": self.weights_hash,
@@ -201,26 +207,51 @@ class Assessor:
             "transformers": transformers.__version__,
         }
 
+    def asking(self, question: str) -> Assessor:
+        """The same model asked another question; `ModelCard.asked` says which there are.
+
+        Raises:
+            ConfigError: the model has no prompt for it.
+        """
+        card = self.card.asked(question)
+        if card is self.card:
+            return self
+        return Assessor(
+            self.family,
+            card,
+            scale=None if self.scale == self.card.scale else self.scale,
+            batch_size=self.batch_size,
+            weights_hash=self.weights_hash,
+            change=self.change,
+        )
+
+    def _prompt(self, mode: Mode) -> Prompt:
+        return prompts.get(self.card.fast_prompt if mode == "fast" else self.card.prompt)
+
     def _check_options(self, mode: str, samples: int, temperature: float) -> None:
-        if mode not in get_args(Mode):
-            raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+        self._check_mode(mode)
         if mode == "consensus" and samples < 2:
             raise ConfigError(f"consensus needs at least 2 samples, got {samples}; use mode reason for one")
         if mode == "consensus" and temperature <= 0:
             raise ConfigError(f"consensus needs temperature > 0, got {temperature}: greedy samples are all the same")
+
+    def _check_mode(self, mode: str) -> None:
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
         if mode == "fast" and not self.card.fast_prompt:
             raise ModelError("this model was not taught to answer without a thought. Use mode reason")
         if mode == "fast" and not isinstance(self.card.answer.body, Numbers):
             raise ModelError("fast mode reads numbers; this model answers in JSON. Use mode reason")
 
     def _judge(
-        self, shown: Sequence[Presentation], mode: Mode, samples: int, temperature: float, seeds: Sequence[int]
+        self, asked: Sequence[_Question], mode: Mode, samples: int, temperature: float, seeds: Sequence[int]
     ) -> list[Assessment]:
+        encoded = [self.family.encode(question.shown.parts, question.words) for question in asked]
         if mode == "fast":
-            return self._fast(self._encode(shown, self.card.fast_prompt))
+            return self._fast(encoded)
         greedy = mode == "reason"
         groups = self.backend.generate(
-            self._encode(shown, self.card.prompt),
+            encoded,
             num_completions=1 if greedy else samples,
             max_new_tokens=self.card.max_new_tokens,
             temperature=0.0 if greedy else temperature,
@@ -250,16 +281,12 @@ class Assessor:
         shown = present(sample, self.card.view) if sample.media else show_image(item)
         return shown if self.change is None else self.change(shown, sample, sample_seed(_name(item), seed=0))
 
-    def _present(self, item: Any) -> Presentation | str:
-        """What the model is shown, or why there is nothing to show."""
+    def _question(self, item: Any, mode: Mode) -> _Question | str:
+        """What the model is asked, or why it cannot be asked."""
         try:
-            return self.present(item)
+            return _Question(self.present(item), _words(self._prompt(mode), item))
         except (MediaError, ManifestError, MissingExtra, ModelError) as error:
             return str(error)
-
-    def _encode(self, shown: Sequence[Presentation], prompt: str) -> list[EncodedPrompt]:
-        text = prompts.get(prompt).render()
-        return [self.family.encode(presentation.parts, text) for presentation in shown]
 
     @torch.no_grad()
     def _fast(self, encoded: Sequence[EncodedPrompt]) -> list[Assessment]:
@@ -335,8 +362,21 @@ def _qualified(function: Any) -> str:
 
 def _name(item: Any) -> str:
     if isinstance(item, Sample):
-        return next((media.path for media in item.media if media.role == "test"), item.media[0].path)
+        return item.main_path
     return str(item) if isinstance(item, (str, Path)) else ""
+
+
+def _words(prompt: Prompt, item: Any) -> str:
+    """The question about one item, with the text of its sample where it asks for one."""
+    if "text" not in prompt.fields:
+        return prompt.render()
+    text = item.text if isinstance(item, Sample) else None
+    if text is None:
+        raise ManifestError(
+            f"{_name(item) or 'the picture'}: prompt {prompt.name!r} asks about a text and there is none; give a "
+            'sample with its text ("text" in its manifest line)'
+        )
+    return prompt.render(text=text)
 
 
 def _normal_cdf(margin: float, spread: float) -> float:

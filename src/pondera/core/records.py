@@ -148,6 +148,11 @@ class Sample:
                 return media.path
         raise ValueError(f"sample {self.id!r} has no media with role {role!r}")
 
+    @property
+    def main_path(self) -> str:
+        """The file that the sample is named after: the first to be tested, or the first of all."""
+        return next((media.path for media in self.media if media.role == "test"), self.media[0].path)
+
     def to_dict(self) -> dict[str, Any]:
         """The manifest line: defaults are left out, plain types only."""
         line: dict[str, Any] = {"id": self.id}

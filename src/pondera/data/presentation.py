@@ -209,6 +209,21 @@ def present(sample: Sample, layout: Layout | None = None, *, jitter_seed: int | 
     return _joined([(f"Reference {sample.kind}:", reference), (f"The {sample.kind} to be judged:", judged)])
 
 
+def media_shown(sample: Sample, layout: Layout) -> tuple[Media, ...]:
+    """The files that `present` reads of a sample; fewer where one that is needed is missing."""
+    if sample.task == "compare":
+        return tuple(media for _, role in _PAIR for media in _first(sample, role))
+    roles = {media.role for media in sample.media}
+    ready: set[MediaRole] = {"montage", "local"} if roles & {"montage", "local"} else {"frame"}
+    judged = tuple(media for media in sample.media if media.role in ready) or _first(sample, "test")
+    return judged + (_first(sample, "reference") if layout.reference else ())
+
+
+def _first(sample: Sample, role: MediaRole) -> tuple[Media, ...]:
+    """The one file that counts of those with this role."""
+    return tuple(media for media in sample.media if media.role == role)[:1]
+
+
 def _media(sample: Sample, layout: Layout, seed: int | None) -> Presentation:
     """What is to be judged: pictures that lie ready, or the file with role `test`."""
     roles = {media.role for media in sample.media}

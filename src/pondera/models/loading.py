@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,20 @@ from pondera.models.family import Family
 from pondera.prompts import Prompt
 
 CARD_FILE = "pondera.json"
+_STOCK: Mapping[MediaKind, Mapping[str, Any]] = {
+    "image": {
+        "prompt": "quality.expert",
+        "fast_prompt": "quality.expert.fast",
+        "tasks": {"aesthetics": "aesthetics.image", "alignment": "alignment.image"},
+        "fast_tasks": {"aesthetics": "aesthetics.image.fast", "alignment": "alignment.image.fast"},
+    },
+    "video": {
+        "prompt": "technical.video",
+        "fast_prompt": "technical.video.fast",
+        "tasks": {"alignment": "alignment.video"},
+        "fast_tasks": {"alignment": "alignment.video.fast"},
+    },
+}
 BUILT_IN = {"nano": "images; 1.7M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
 
 
@@ -32,7 +46,9 @@ class ModelCard:
     Args:
         prompt: name of the prompt for a score.
         fast_prompt: name of the prompt for a score without a thought; "" for a model that was not taught to do without.
-        tasks: names of the prompts for other tasks, by task.
+        tasks: names of the prompts for other tasks, by task, and for scores of another question (`prompts.QUESTIONS`),
+            by question.
+        fast_tasks: the same for a score without a thought.
         max_new_tokens: longest completion.
         view: how videos are shown to it.
         trained_on: datasets seen in training, so that evaluation can mark what is in-domain.
@@ -42,6 +58,7 @@ class ModelCard:
     prompt: str = "quality.short"
     fast_prompt: str = "quality.short.fast"
     tasks: Mapping[str, str] = field(default_factory=dict)
+    fast_tasks: Mapping[str, str] = field(default_factory=dict)
     max_new_tokens: int = 96
     view: Layout = field(default_factory=Layout)
     trained_on: tuple[str, ...] = ()
@@ -84,6 +101,23 @@ class ModelCard:
             )
         return prompts.get(self.tasks[task])
 
+    def asked(self, question: str) -> ModelCard:
+        """The card with the prompts of another question in place of the first ones.
+
+        Args:
+            question: one of `prompts.QUESTIONS`, or a task whose answer is a score; "" keeps the card's own.
+
+        Raises:
+            ConfigError: the model has no prompt for it, or one that asks for no score.
+        """
+        if question in ("", prompts.get(self.prompt).question):
+            return self
+        if question not in self.tasks:
+            raise ConfigError(f"the model has no prompt for {question}: it is asked {self.prompt!r}")
+        card = replace(self, prompt=self.tasks[question], fast_prompt=self.fast_tasks.get(question, ""))
+        _ = card.scale  # refuses a prompt that asks for no score
+        return card
+
     def save(self, folder: Path) -> None:
         """Write `pondera.json`."""
         (folder / CARD_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
@@ -92,14 +126,14 @@ class ModelCard:
     def read(cls, folder: Path, kind: MediaKind = "image") -> ModelCard:
         """Read `pondera.json`; a checkpoint without one is asked for a general quality score of this kind of media.
 
+        It was taught no prompt of ours, so that it can be asked those of the other questions as well.
+
         Raises:
             ModelError: the file is not what this version writes.
         """
         path = folder / CARD_FILE
-        if not path.is_file() and kind == "video":
-            return cls(prompt="technical.video", fast_prompt="technical.video.fast", max_new_tokens=512)
         if not path.is_file():
-            return cls(prompt="quality.expert", fast_prompt="quality.expert.fast", max_new_tokens=512)
+            return cls(**_STOCK[kind], max_new_tokens=512)
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             values["trained_on"] = tuple(values.get("trained_on", ()))

@@ -4,6 +4,6 @@
 a prompt's hash covers all that a model can notice, so it belongs into every fingerprint.
 """
 
-from pondera.prompts.template import Prompt, get, list_names
+from pondera.prompts.template import QUESTIONS, Prompt, get, list_names
 
-__all__ = ["Prompt", "get", "list_names"]
+__all__ = ["QUESTIONS", "Prompt", "get", "list_names"]

@@ -42,6 +42,9 @@ from pondera.errors import ConfigError
 Variant = Literal["think", "fast", "five", "two", "hint", "compare", "degradation", "grounding", "level", "judge"]
 Kind = Literal["image", "video"]
 
+QUESTIONS = ("quality", "aesthetics", "alignment")
+"""What a prompt for a score can ask about; families without their own question ask about quality."""
+
 _REQUIRED = {"version", "kind", "variant", "answer", "paraphrases"}
 _OPTIONAL = {"role", "format"}
 
@@ -67,6 +70,12 @@ class Prompt:
     variant: Variant
     paraphrases: tuple[str, ...]
     answer: AnswerFormat
+
+    @property
+    def question(self) -> str:
+        """Which of `QUESTIONS` it asks."""
+        family = self.name.partition(".")[0]
+        return family if family in QUESTIONS else "quality"
 
     @property
     def fields(self) -> tuple[str, ...]:
