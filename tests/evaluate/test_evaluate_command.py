@@ -2,14 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from pondera.core.records import FIVE_POINT, Media, Sample
-from pondera.data.manifest import write_manifest
+from pondera.data.manifest import read_manifest, write_manifest
 from pondera.evaluate.protocols import list_protocols
 from tests.models.tiny import noise_image
 
@@ -108,6 +110,28 @@ def test_a_protocol_that_does_not_fit_is_one_line(pondera, untrained, manifest, 
     result = pondera("evaluate", manifest, "--protocol", "biq2021", "--model", untrained, "--out", tmp_path / "o")
     assert result.exit_code == 1
     assert "dataset 'noise', which protocol 'biq2021' does not test" in result.stderr
+
+
+def test_an_alignment_set_is_refused_by_a_quality_model_and_asked_by_one_with_the_prompt(
+    pondera, untrained, manifest, tmp_path
+):
+    samples = [replace(s, dataset="evalmuse", text=f"a picture {s.id}") for s in read_manifest(manifest)]
+    write_manifest(tmp_path / "alignment.jsonl", samples)
+    args = ("evaluate", tmp_path / "alignment.jsonl", "--mode", "fast", "--out", tmp_path / "o", "--model")
+    result = pondera(*args, untrained)
+    assert result.exit_code == 1
+    assert "--question own" in result.stderr and "6 samples of evalmuse" in result.stderr
+    assert pondera(*args, untrained, "--question", "own").exit_code == 0
+    assert "asked another question" in (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
+    shutil.copytree(untrained, tmp_path / "able")
+    card = json.loads((untrained / "pondera.json").read_text())
+    card |= {"tasks": {"alignment": "alignment.image"}, "fast_tasks": {"alignment": "alignment.image.fast"}}
+    (tmp_path / "able" / "pondera.json").write_text(json.dumps(card))
+    assert pondera(*args, tmp_path / "able").exit_code == 0
+    protocol = json.loads((tmp_path / "o" / "metrics.json").read_text())["protocol"]
+    assert protocol["prompt"] == "alignment.image.fast" and "other_question" not in protocol
+    assert protocol["n_invalid"] == 0
+    assert pondera(*args, untrained, "--question", "beauty").exit_code == 1
 
 
 def test_help_names_every_packaged_protocol(pondera):

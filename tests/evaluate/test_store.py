@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import evaluate
 from pondera.evaluate.assessing import recall_samples, record_samples
 from pondera.evaluate.shards import Shard, read_receipts, samples_digest, write_receipt
-from pondera.evaluate.store import AssessmentStore, content_keys
+from pondera.evaluate.store import AssessmentStore, Reads, content_keys
 
 PRINT = "f00d"
 
@@ -127,6 +128,24 @@ def test_whole_samples_differ_by_reference_and_text(files, tmp_path):
     samples = [bare, with_reference, with_text]
     assert len(set(content_keys(samples))) == 1
     assert len(set(content_keys(samples, whole_samples=True))) == 3
+    # What was recorded of the file alone is found again where there is nothing else to read.
+    assert content_keys([bare], whole_samples=True) == content_keys([bare])
+
+
+def test_a_system_gets_nothing_of_a_sample_that_its_address_does_not_hold(files):
+    media = (Media(files[0].path()), Media(files[1].path(), "reference"))
+    sample = Sample(id="a", media=media, text="a red bus")
+    keys = {
+        reads: content_keys([reads.part_of(sample)], whole_samples=True)[0]
+        for reads in (Reads(), Reads(text=True), Reads(reference=True), Reads(text=True, reference=True))
+    }
+    assert len(set(keys.values())) == 4
+    assert keys[Reads()] == content_keys([sample])[0]
+    assert (Reads().part_of(sample).text, Reads().part_of(sample).media) == (None, media[:1])
+    assert Reads(text=True).part_of(sample).text == "a red bus"
+    other = replace(sample, text="a blue bus")
+    assert content_keys([Reads().part_of(other)], whole_samples=True) == [keys[Reads()]]
+    assert content_keys([Reads(text=True).part_of(other)], whole_samples=True) != [keys[Reads(text=True)]]
 
 
 def test_a_missing_file_is_recorded_as_an_error_and_tried_again_when_it_is_there(files, tmp_path):
@@ -194,15 +213,18 @@ def test_a_shard_comes_from_the_launcher(monkeypatch):
 
 def test_receipts_name_what_is_missing_or_does_not_belong(files, tmp_path):
     digest = samples_digest(files)
-    facts = {"fingerprint": PRINT, "samples": digest}
+    facts = {"asked": {"": {"fingerprint": PRINT}}, "samples": digest}
     with pytest.raises(DatasetError, match="no finished shard"):
         read_receipts(tmp_path, digest)
     write_receipt(tmp_path, Shard(1, 3), facts)
     write_receipt(tmp_path, Shard(3, 3), facts)
     with pytest.raises(DatasetError, match="shard 2/3 is not finished"):
         read_receipts(tmp_path, digest)
-    write_receipt(tmp_path, Shard(2, 3), facts | {"fingerprint": "cafe"})
-    with pytest.raises(DatasetError, match="fingerprint differs"):
+    write_receipt(tmp_path, Shard(2, 3), facts | {"asked": {"": {"fingerprint": "cafe"}}})
+    with pytest.raises(DatasetError, match="asked differs"):
+        read_receipts(tmp_path, digest)
+    write_receipt(tmp_path, Shard(2, 3), {"fingerprint": PRINT, "samples": digest})
+    with pytest.raises(DatasetError, match="another version of Pondera; run this shard again"):
         read_receipts(tmp_path, digest)
     write_receipt(tmp_path, Shard(2, 3), facts)
     assert read_receipts(tmp_path, digest) == json.loads(json.dumps(facts))

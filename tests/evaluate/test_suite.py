@@ -12,11 +12,12 @@ from pondera.core.records import FIVE_POINT, Assessment, Media, Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import load_evaluation
+from pondera.evaluate.candidates import Asked, Candidate
 from pondera.evaluate.document import compare_with_baseline, results_table, with_distinct_names, write_documents
 from pondera.evaluate.percentiles import load_reference_set, reference_set, with_percentiles
 from pondera.evaluate.protocols import load_protocol
 from pondera.evaluate.shards import Shard
-from pondera.evaluate.suite import Candidate, folder_name, measure_models, record_models
+from pondera.evaluate.suite import folder_name, measure_models, record_models
 from pondera.evaluate.task import choose_samples
 
 
@@ -54,14 +55,15 @@ def _loader(task, noise_of, trained_on=()):
         error_of = {path: rng.normal() for path in label_of}
         fingerprint = name.replace(" ", "")
 
-        def assess(paths):
+        def assess(samples):
+            paths = [sample.path() for sample in samples]
             asked.extend((name, path) for path in paths)
             return [
                 Assessment(p, label_of[p] + noise_of[name] * error_of[p], FIVE_POINT, "fast", fingerprint=fingerprint)
                 for p in paths
             ]
 
-        return Candidate(assess, fingerprint, trained_on, {"prompt": "p"})
+        return Candidate(lambda question: Asked(assess, fingerprint, {"prompt": "p"}), trained_on)
 
     return load, asked
 
@@ -154,17 +156,6 @@ def test_a_model_trained_on_the_test_is_refused_unless_forced_and_then_shown(man
     assert "m has seen content of this test in training" in page
 
 
-@pytest.mark.parametrize(("prompt", "is_said"), [("quality.short", True), ("alignment.image", False)])
-def test_labels_of_alignment_scored_with_a_quality_prompt_are_said_on_the_page(manifest, tmp_path, prompt, is_said):
-    samples = [replace(s, dataset="evalmuse") for s in choose_samples([manifest], split="test").samples]
-    write_manifest(tmp_path / "alignment.jsonl", samples)
-    task = choose_samples([tmp_path / "alignment.jsonl"])
-    load, _ = _loader(task, {"m": 1.0})
-    (found,) = _run(task, {"m": 1.0}, tmp_path / "out", lambda name: replace(load(name), protocol={"prompt": prompt}))
-    page = write_documents(tmp_path / "out", [found], title="t").read_text(encoding="utf-8")
-    assert ("evalmuse: 60 labels rate alignment" in page) is is_said
-
-
 def test_a_training_manifest_betrays_shared_files(manifest, tmp_path):
     task = choose_samples([manifest], split="test", train_manifests=[manifest])
     assert task.leaks([]) == []
@@ -221,10 +212,10 @@ def test_curves_of_the_run_that_made_a_model_are_shown(manifest, tmp_path):
     name = str(run / "final")
     label_of = {sample.path(): sample.mos for sample in task.originals}
 
-    def assess(paths):
-        return [Assessment(p, label_of[p], FIVE_POINT, "fast", fingerprint="f") for p in paths]
+    def assess(samples):
+        return [Assessment(s.path(), label_of[s.path()], FIVE_POINT, "fast", fingerprint="f") for s in samples]
 
-    (found,) = _run(task, {name: 0}, tmp_path / "out", lambda _: Candidate(assess, "f", (), {}))
+    (found,) = _run(task, {name: 0}, tmp_path / "out", lambda _: Candidate(lambda question: Asked(assess, "f", {}), ()))
     assert "<h2>Training</h2>" in write_documents(tmp_path / "out", [found], title="t").read_text(encoding="utf-8")
 
 

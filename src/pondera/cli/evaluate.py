@@ -48,6 +48,22 @@ def evaluate(
     samples: SamplesOption = None,
     seed: SampleSeedOption = None,
     split: Annotated[str | None, typer.Option(help="Only samples of this split.", show_default="all")] = None,
+    question: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What models are asked about: quality, aesthetics, alignment, or own (what the model's card says).",
+            show_default="what the labels rate",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Number in the samples' targets that is the label, such as alignment of agiqa3k.",
+            show_default="mos",
+        ),
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -117,11 +133,12 @@ def evaluate(
     if not manifests:
         _only_compare(out, earlier, _place(baseline, [e.name for e in earlier]))
         return
-    task = _task(manifests, split, protocol, train_manifest or [])
+    task = _task(manifests, split, protocol, train_manifest or [], question=question, target=target)
     kind = _kind(task)
     store = cache or out / "assessments"
 
     from pondera.evaluate import suite
+    from pondera.evaluate.candidates import load_candidate
     from pondera.evaluate.named_baselines import check_baselines
     from pondera.evaluate.percentiles import load_reference_set, with_percentiles
     from pondera.evaluate.shards import wait_for_all
@@ -134,7 +151,7 @@ def evaluate(
         suite.record_models(
             task,
             names,
-            lambda name: suite.load_candidate(name, mode.value, device=device or _own_device(), kind=kind, **options),
+            lambda name: load_candidate(name, mode.value, device=device or _own_device(), kind=kind, **options),
             out=out,
             cache=store,
             shard=part,
@@ -187,13 +204,19 @@ def _place(baseline: str | None, systems: list[str]) -> int | None:
     return None if baseline is None else systems.index(baseline)
 
 
-def _task(manifests: list[Path], split: str | None, protocol: str | None, train: list[Path]) -> Task:
+def _task(
+    manifests: list[Path], split: str | None, protocol: str | None, train: list[Path], **asking: str | None
+) -> Task:
     from pondera.evaluate.protocols import load_protocol
     from pondera.evaluate.task import choose_samples
 
     try:
         return choose_samples(
-            manifests, split=split, protocol=load_protocol(protocol) if protocol else None, train_manifests=train
+            manifests,
+            split=split,
+            protocol=load_protocol(protocol) if protocol else None,
+            train_manifests=train,
+            **asking,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="MANIFEST") from None

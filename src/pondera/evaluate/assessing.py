@@ -100,14 +100,14 @@ def recall_samples(
     if missing:
         raise DatasetError(
             f"{store.folder}: no assessment of {len(missing)} of {len(samples)} samples, the first is "
-            f"{missing[0].id!r} ({missing[0].path()}); run again without --merge, or copy all shards' files here"
+            f"{missing[0].id!r} ({missing[0].main_path}); run again without --merge, or copy all shards' files here"
         )
     found = [store.get(key) for key in keys]
-    return [replace(a, path=s.path()) for a, s in zip(found, samples, strict=True) if a is not None]
+    return [replace(a, path=s.main_path) for a, s in zip(found, samples, strict=True) if a is not None]
 
 
 def _ask(assess: Assess, batch: Sequence[Sample], whole_samples: bool) -> Sequence[Assessment]:
-    assessments = assess(list(batch) if whole_samples else [sample.path() for sample in batch])
+    assessments = assess(list(batch) if whole_samples else [sample.main_path for sample in batch])
     if len(assessments) != len(batch):
         raise ValueError(f"the system returned {len(assessments)} assessments for {len(batch)} samples")
     return assessments

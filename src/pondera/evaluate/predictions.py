@@ -35,7 +35,7 @@ def prediction_row(sample: Sample, assessment: Assessment) -> Row:
     valid = assessment.valid and math.isfinite(assessment.score)
     return {
         "sample": sample.id,
-        "path": sample.path(),
+        "path": sample.main_path,
         "dataset": sample.dataset,
         "subset": sample.subset,
         "split": sample.split,

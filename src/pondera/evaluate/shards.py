@@ -73,7 +73,7 @@ def samples_digest(samples: Sequence[Sample]) -> str:
 
 
 def write_receipt(folder: Path, shard: Shard, facts: Mapping[str, Any]) -> None:
-    """Note that a shard is done, and of what: system, fingerprint, samples."""
+    """Note that a shard is done, and of what: system, questions with their fingerprints, samples."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{shard.index}-of-{shard.count}.json"
     partial = path.with_name(path.name + ".partial")
@@ -106,7 +106,9 @@ def read_receipts(folder: Path, samples: str, *, count: int | None = None) -> di
         )
     facts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     for path, other in zip(paths, facts, strict=True):
-        for key in ("fingerprint", "samples"):
+        for key in ("asked", "samples"):
+            if key not in other:
+                raise DatasetError(f"{path}: written by another version of Pondera; run this shard again")
             if other[key] != facts[0][key]:
                 raise DatasetError(
                     f"{path}: {key} differs from that of {paths[0].name}; run both with the same command"

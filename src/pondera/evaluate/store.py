@@ -15,16 +15,35 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from pondera.core.records import Assessment, LabelScale, Sample
+from pondera.data.presentation import Layout, media_shown
 from pondera.errors import DatasetError
 
 UNREADABLE = "unreadable:"
 _READERS = 4  # files hashed side by side: hashing waits for the disk more than for the processor
 _NUMBERS = ("score", "spread", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a system reads of a sample beside the media that are judged.
+
+    Args:
+        text: its text, because the prompt asks about it.
+        reference: the reference, because the model is shown it.
+    """
+
+    text: bool = False
+    reference: bool = False
+
+    def part_of(self, sample: Sample) -> Sample:
+        """The sample with nothing but what is read, so that no score depends on more than its address says."""
+        shown = media_shown(sample, Layout(reference=self.reference)) or sample.media
+        return replace(sample, media=shown, text=sample.text if self.text else None)
 
 
 class AssessmentStore:
@@ -99,22 +118,24 @@ def content_keys(samples: Sequence[Sample], *, whole_samples: bool = False) -> l
 
     Args:
         samples: N samples.
-        whole_samples: the system reads all media of a sample and its text; otherwise the first test file alone.
+        whole_samples: the system reads all media of a sample and its text; otherwise the main file alone. A sample
+            that has nothing else has the same key either way.
 
     Returns:
-        N keys. A file that cannot be opened gives "unreadable:" and its path, so that it is tried again once it can.
+        N keys. For a file that cannot be opened, "unreadable:" and its path stand in place of its content, so that it
+        is tried again once it can.
     """
-    paths = {m.path for s in samples for m in (s.media if whole_samples else ())} or {s.path() for s in samples}
+    paths = {path for s in samples for path in ([m.path for m in s.media] if whole_samples else [s.main_path])}
     with ThreadPoolExecutor(_READERS) as pool:
         digest_of = dict(zip(sorted(paths), pool.map(_file_digest, sorted(paths)), strict=True))
-    if not whole_samples:
-        return [digest_of[sample.path()] for sample in samples]
-    return [
-        hashlib.sha256(
-            json.dumps([[(m.role, digest_of[m.path]) for m in sample.media], sample.text]).encode()
-        ).hexdigest()
-        for sample in samples
-    ]
+    return [_key(sample, digest_of) if whole_samples else digest_of[sample.main_path] for sample in samples]
+
+
+def _key(sample: Sample, digest_of: Mapping[str, str]) -> str:
+    if sample.text is None and [media.role for media in sample.media] == ["test"]:
+        return digest_of[sample.main_path]
+    content = [[(media.role, digest_of[media.path]) for media in sample.media], sample.text]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _file_digest(path: str) -> str:

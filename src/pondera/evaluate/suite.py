@@ -8,73 +8,21 @@ OUT/...               predictions.parquet and metrics.json; with several models,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from inspect import signature
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pondera.core.records import Assessment, MediaKind
-from pondera.evaluate.assessing import Assess, Progress, recall_samples, record_samples
+from pondera.core.records import Assessment
+from pondera.errors import DatasetError
+from pondera.evaluate.assessing import Progress, recall_samples, record_samples
+from pondera.evaluate.candidates import Load, ask_all, by_fingerprint, together
 from pondera.evaluate.leakage import refuse_leaks
 from pondera.evaluate.question import other_questions
 from pondera.evaluate.run import Evaluation, evaluation_of
 from pondera.evaluate.shards import Shard, read_receipts, samples_digest, write_receipt
-from pondera.evaluate.store import AssessmentStore
+from pondera.evaluate.store import AssessmentStore, Reads
 from pondera.evaluate.task import Task
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model ready to be evaluated.
-
-    Args:
-        assess: from paths to assessments.
-        fingerprint: of every assessment it will make.
-        trained_on: datasets on its card.
-        protocol: how it is asked.
-    """
-
-    assess: Assess
-    fingerprint: str
-    trained_on: tuple[str, ...]
-    protocol: Mapping[str, Any]
-
-
-Load = Callable[[str], Candidate]
-
-
-def load_candidate(
-    model: str, mode: str, *, device: str | None = None, kind: MediaKind = "image", **sampling: Any
-) -> Candidate:
-    """A model by name, asked in one mode. Loads torch.
-
-    Args:
-        model: as in `assess.load`.
-        mode: reason, fast or consensus.
-        device: as in `assess.load`.
-        kind: as in `assess.load`.
-        sampling: options of consensus mode.
-
-    Raises:
-        ModelError: the model cannot be loaded.
-    """
-    from pondera.assess import load
-
-    assessor: Any = load(model, device=device, kind=kind)
-    options = signature(type(assessor).__call__).parameters.values()
-    defaults = {option.name: option.default for option in options if option.kind is option.KEYWORD_ONLY}
-
-    def assess(paths: Sequence[str]) -> Sequence[Assessment]:
-        answers: Sequence[Assessment] = assessor(list(paths), mode, **sampling)
-        return answers
-
-    return Candidate(
-        assess=assess,
-        fingerprint=assessor.fingerprint(mode, **{**defaults, **sampling}),
-        trained_on=tuple(assessor.card.trained_on),
-        protocol={**sampling, **assessor.protocol(mode)},
-    )
 
 
 def record_models(
@@ -91,17 +39,18 @@ def record_models(
     """Assess the samples, or one shard of them, with every model; what stands in the cache is not assessed again.
 
     Args:
-        task: the samples.
+        task: the samples, and what is to be asked about each.
         models: names.
         load: from a name to the model; called for one after the other, so that one at a time is in memory.
         out: for the receipts.
         cache: folder of the assessments.
         shard: which part to do.
         allow_leakage: go on where training content is in the test.
-        on_progress: called with (done, total) of this model and shard.
+        on_progress: called with (done, total) of this model, prompt and shard.
 
     Raises:
-        DatasetError: there is a leak.
+        ConfigError: a model has no prompt for what is to be asked.
+        DatasetError: there is a leak, or a sample lacks the text that it is asked about.
     """
     digest = samples_digest(task.samples)
     for model in models:
@@ -109,17 +58,26 @@ def record_models(
         leaks = task.leaks(candidate.trained_on)
         if not allow_leakage:
             refuse_leaks(leaks)
-        with AssessmentStore(cache, candidate.fingerprint) as store:
-            record_samples(task.originals, candidate.assess, store, shard=shard, on_progress=on_progress)
+        asked = ask_all(model, candidate, task)
+        parts = by_fingerprint(task, {question: one.fingerprint for question, one in asked.items()})
+        for fingerprint, numbers in parts.items():
+            one = next(a for a in asked.values() if a.fingerprint == fingerprint)
+            samples = [one.reads.part_of(task.originals[n]) for n in numbers]
+            with AssessmentStore(cache, fingerprint) as store:
+                record_samples(samples, one.assess, store, whole_samples=True, shard=shard, on_progress=on_progress)
         facts = {
             "model": model,
             **task.facts,
             **task.model_facts(candidate.trained_on, leaks),
-            **candidate.protocol,
+            **together({question: one.protocol for question, one in asked.items()}),
         }
-        if others := other_questions(task.originals, str(candidate.protocol.get("prompt", ""))):
+        if others := other_questions(task.originals, [asked[q].question for q in task.questions], task.target):
             facts["other_question"] = others
-        receipt = {"fingerprint": candidate.fingerprint, "samples": digest, "protocol": facts}
+        receipt = {
+            "asked": {q: {"fingerprint": one.fingerprint, "reads": asdict(one.reads)} for q, one in asked.items()},
+            "samples": digest,
+            "protocol": facts,
+        }
         write_receipt(_receipts(out, model), shard, receipt)
 
 
@@ -136,17 +94,31 @@ def measure_models(
         count: how many shards there are; what the receipts say where it is not given.
 
     Raises:
-        DatasetError: a shard is missing, or was made with other samples or another model.
+        DatasetError: a shard is missing, or was made with other samples, questions or another model.
     """
     evaluations = []
     for model in models:
         receipt = read_receipts(_receipts(out, model), samples_digest(task.samples), count=count)
-        with AssessmentStore(cache, receipt["fingerprint"]) as store:
-            assessments = recall_samples(task.originals, store)
+        assessments = _recall(task, receipt["asked"], cache)
         evaluation = evaluation_of(task.samples, assessments, name=model, protocol=receipt["protocol"])
         evaluation.save(folder_of(out, models, model))
         evaluations.append(evaluation)
     return evaluations
+
+
+def _recall(task: Task, asked: Mapping[str, Mapping[str, Any]], cache: Path) -> list[Assessment]:
+    """One assessment a sample, each from the store of its question's fingerprint."""
+    if missing := sorted({*task.questions} - {*asked}):
+        raise DatasetError(
+            f"the shards did not ask about {missing[0] or 'the own question'!r}; merge with the --question and the "
+            "--target that they had"
+        )
+    found: dict[int, Assessment] = {}
+    for fingerprint, numbers in by_fingerprint(task, {q: one["fingerprint"] for q, one in asked.items()}).items():
+        samples = [Reads(**asked[task.questions[n]]["reads"]).part_of(task.originals[n]) for n in numbers]
+        with AssessmentStore(cache, fingerprint) as store:
+            found |= dict(zip(numbers, recall_samples(samples, store, whole_samples=True), strict=True))
+    return [replace(found[number], path=sample.main_path) for number, sample in enumerate(task.originals)]
 
 
 def folder_of(out: Path, models: Sequence[str], model: str) -> Path:

@@ -12,6 +12,7 @@ from pondera.data.manifest import read_manifest
 from pondera.errors import ConfigError
 from pondera.evaluate.leakage import Leak, domains, find_leaks, without_tested
 from pondera.evaluate.protocols import Protocol
+from pondera.evaluate.question import questions, with_target
 from pondera.evaluate.run import check_samples
 
 
@@ -22,6 +23,8 @@ class Task:
     Args:
         samples: under the names that results are reported by.
         originals: the same samples under the dataset names of their manifests.
+        questions: what is to be asked about each, see `question.questions`.
+        target: the entry of `targets` that is the label; None where it is the opinion score.
         train: samples of the manifests with split "train" that are not tested.
         known_train: samples that the models are known to have been trained on.
         protocol: that chose the samples, if one did.
@@ -30,6 +33,8 @@ class Task:
 
     samples: list[Sample]
     originals: list[Sample]
+    questions: list[str]
+    target: str | None
     train: list[Sample]
     known_train: list[Sample]
     protocol: Protocol | None
@@ -73,6 +78,8 @@ def choose_samples(
     split: str | None = None,
     protocol: Protocol | None = None,
     train_manifests: Sequence[Path] = (),
+    question: str | None = None,
+    target: str | None = None,
 ) -> Task:
     """Read manifests and take what is to be evaluated.
 
@@ -81,10 +88,13 @@ def choose_samples(
         split: only samples of this split; not with a protocol, which names its own.
         protocol: what to take.
         train_manifests: samples that the models were trained on: those of split "train", or all where none has it.
+        question: what the models are asked, see `question.questions`; by default what the labels rate.
+        target: take this entry of `targets` as the label, on the samples' scale.
 
     Raises:
-        ConfigError: split and protocol are both given.
-        DatasetError: a sample is not of the protocol, or none is of a part that it tests.
+        ConfigError: split and protocol are both given, or the question is not one.
+        DatasetError: a sample is not of the protocol, or none is of a part that it tests; a sample asks for no score,
+            or has not the target.
         ManifestError: a manifest is wrong.
         ValueError: no sample has the split, or two samples of one dataset share an id.
     """
@@ -100,16 +110,25 @@ def choose_samples(
         where = f"has split {split!r}" if split else "is there"
         raise ValueError(f"no sample {where} in {', '.join(map(str, manifests))}")
     check_samples(samples)
+    asked = questions(originals, question, target)
+    train = [s for s in everything if s.split == "train"]
+    if target is not None:
+        originals, samples = with_target(originals, target), with_target(samples, target)
+        train = with_target([s for s in train if target in s.targets], target)
     tested = {(sample.dataset, sample.id) for sample in originals}
     facts = {
         "manifests": [str(path) for path in manifests],
         "split": split or ("of the protocol" if protocol else "all"),
+        **({"question": question} if question else {}),
+        **({"target": target} if target else {}),
         **(protocol.facts(samples) if protocol else {}),
     }
     return Task(
         samples=samples,
         originals=originals,
-        train=[s for s in everything if s.split == "train" and (s.dataset, s.id) not in tested],
+        questions=asked,
+        target=target,
+        train=[s for s in train if (s.dataset, s.id) not in tested],
         known_train=[s for path in train_manifests for s in _train_part(path)],
         protocol=protocol,
         facts=facts,

@@ -28,6 +28,7 @@ class AVA(Adapter):
 
     name = "ava"
     title = "AVA"
+    rates = "aesthetics"
     scale = _TEN_POINT
     expected_count = 255_530
     splits = "test: generic_test.jpgl of the owner; everything else is train"
@@ -71,6 +72,7 @@ class TAD66K(Adapter):
 
     name = "tad66k"
     title = "TAD66K"
+    rates = "aesthetics"
     scale = LabelScale(0.0, 10.0)
     expected_count = 66_327
     splits = "train 52,248, test 14,079: the owner's two tables"
@@ -98,6 +100,7 @@ class FlickrAES(Adapter):
 
     name = "flickr-aes"
     title = "FLICKR-AES"
+    rates = "aesthetics"
     scale = LabelScale(0.0, 1.0)
     expected_count = None
     licence = "photographs under Creative Commons"
@@ -123,6 +126,7 @@ class PARA(Adapter):
 
     name = "para"
     title = "PARA"
+    rates = "aesthetics"
     scale = FIVE_POINT
     expected_count = 31_220
     splits = "train 28,220, test 3,000: the owner's two tables"
@@ -163,6 +167,7 @@ class AADB(Adapter):
 
     name = "aadb"
     title = "AADB"
+    rates = "aesthetics"
     scale = LabelScale(0.0, 1.0)
     expected_count = 9_958
     splits = "train 8,458, val 500, test 1,000: the owner's three lists"

@@ -26,6 +26,7 @@ class Adapter(ABC):
         version: raised when samples, labels or splits change, so that scores stay comparable within a version.
         title: the set's name in print.
         kind: image or video.
+        rates: what the label rates, one of `prompts.QUESTIONS`; "" where that is not known.
         scale: nominal scale of the labels, higher is better; None when the owner states no bounds, in which case
             the observed range of the whole release is the scale.
         expected_count: labelled items of a whole release; None where the owner's file could not be counted.
@@ -39,6 +40,7 @@ class Adapter(ABC):
     version: ClassVar[int] = 1
     title: ClassVar[str]
     kind: ClassVar[MediaKind] = "image"
+    rates: ClassVar[str] = "quality"
     scale: ClassVar[LabelScale | None]
     expected_count: ClassVar[int | None]
     splits: ClassVar[str] = "none"

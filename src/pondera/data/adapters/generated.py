@@ -61,6 +61,7 @@ class EvalMuse(Adapter):
 
     name = "evalmuse"
     title = "EvalMuse-40K (training part)"
+    rates = "alignment"
     scale = FIVE_POINT
     expected_count = None
     splits = "train only; the labels of the owner's test set are not published"
@@ -102,6 +103,7 @@ class LGVQ(Adapter):
 
     name = "lgvq"
     title = "LGVQ"
+    rates = ""  # three scores; which one a table of it holds is for its maker to say
     kind = "video"
     scale = None
     expected_count = 2_808
