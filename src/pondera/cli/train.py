@@ -27,10 +27,13 @@ def train(
     require("train", "accelerate", "tqdm", "pyarrow")
 
     from pondera.engine.run import run_recipe  # loads torch
+    from pondera.models.distribution import is_first
 
     quiet_loading()
     run = out or Path("runs") / checked.name
     final = run_recipe(checked, run, only_stage=stage, resume=resume)
+    if not is_first():
+        return
     if final.is_dir():
         typer.echo(f"the model is in {final}; score with: pondera score photo.jpg --model {final}", err=True)
         typer.echo(final)

@@ -38,7 +38,7 @@ from pondera.engine.training import RunOptions
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
 from pondera.models.block_attention import use_block_attention
-from pondera.models.distribution import is_sharded, join, leave, rank, wait
+from pondera.models.distribution import is_sharded, joined, rank, wait
 from pondera.models.loading import resolve
 from pondera.models.lora import add_adapter, merge_adapter
 
@@ -62,11 +62,8 @@ def run_recipe(recipe: Recipe, out: Path, *, only_stage: str | None = None, resu
         ConfigError: the folder holds another run, or there is no such stage.
         TrainingError: a stage cannot run on this data.
     """
-    join()
-    try:
+    with joined():
         return _run_stages(recipe, out, only_stage, resume)
-    finally:
-        leave()
 
 
 def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool) -> Path:

@@ -5,12 +5,29 @@ In one process every function here is the identity, so callers need no second pa
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterable, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import distributed as dist
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """One of the processes that `torchrun` started, if it did, from the beginning of a run to its end."""
+    join()
+    try:
+        yield
+    except BaseException as error:
+        if dist.is_available() and dist.is_initialized():
+            _let_go(error)
+        raise
+    finally:
+        leave()
 
 
 def join() -> None:
@@ -25,9 +42,27 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part from the other processes at the end of a run."""
+    """Part from the other processes at the end of a run, with nothing left that belongs to their group.
+
+    A model that DDP wrapped and a trainer in a ring of references outlive the run. Freed behind the group, DDP drops
+    the last reference to it with Python's lock in hand; the group waits for its threads, one of them for the lock, and
+    the process never ends.
+    """
     if dist.is_available() and dist.is_initialized():
+        gc.collect()
         dist.destroy_process_group()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clear the variables of the frames that an error came through: the trainer is among them."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def is_first() -> bool:
+    """Whether this process speaks for the run; also before `join` and behind `leave`."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK") == "0"
 
 
 def wait() -> None:

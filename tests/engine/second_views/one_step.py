@@ -5,7 +5,6 @@ python -m tests.engine.second_views.one_step everything|frames FOLDER OUT
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch.distributed as dist
 from accelerate import PartialState
 from torch.nn.parallel import DistributedDataParallel
 
+from pondera.models.distribution import joined
 from tests.engine.second_views.plain import gradient, samples_in, trainer_on
 
 SYSTEMS = {
@@ -24,6 +24,11 @@ SYSTEMS = {
 
 
 def main(name: str, folder: Path, out: Path) -> None:
+    with joined():
+        _step(name, folder, out)
+
+
+def _step(name: str, folder: Path, out: Path) -> None:
     state = PartialState(cpu=True)
     rank, world = state.process_index, state.num_processes
     own = folder / f"{name}-{world}-{rank}"
@@ -47,12 +52,6 @@ def main(name: str, folder: Path, out: Path) -> None:
     arrays = {key: _all(value, world) for key, value in found.items()}
     if rank == 0:
         np.savez(out, world=world, gradient=gradient(trainer.family).numpy(), **arrays)
-    if world > 1:
-        dist.barrier()
-        dist.destroy_process_group()
-        sys.stdout.flush()
-        # Freeing a DDP model behind its process group has hung once; there is nothing left to do.
-        os._exit(0)
 
 
 def _all(value: np.ndarray, world: int) -> np.ndarray:
