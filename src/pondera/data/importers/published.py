@@ -2,7 +2,8 @@
 
 Labels of most lists are the owner's scores stretched from their observed range to 1..5 or 0..100, so they keep the
 order and the linear correlation of the originals, not their values. The standard deviations of some lists are in the
-owner's unit, not in that of the stretched label; they are kept as `meta.published_std` and not as `mos_std`.
+owner's unit, not in that of the stretched label, and those of KADID-10k are the roots of the owner's standard
+deviations; they are kept as `meta.published_std` and not as `mos_std`.
 GT_SRIQA.txt holds the labels of GT_SRIQA-Bench.txt without references, GT_SRIQA_IS.txt a hundred of them; neither is
 listed. Source: github.com/DanceSkyCode/General-Visual-Quality-RL and github.com/TianheWu/VisualQuality-R1, Apache-2.0.
 """
