@@ -95,17 +95,30 @@ def test_bid_takes_the_deviation_from_the_grades(replica):
     assert [(sample.mos, sample.mos_std) for sample in samples] == [(4.0, 1.0), (2.5, 0.0)]
 
 
+CID = "CID2013 data - version 12112014.csv"
+
+
 def test_cid2013_finds_images_by_name_and_observes_its_range(replica):
-    replica.table(
-        "CID2013 data - version 12112014.csv",
-        "Source_ID,MOS,Realigned MOS",
-        "IS1_C01_D01,50,48.5",
-        "IS2_C02_D03,90,93.0",
-    )
-    replica.files("IS1/co1/IS1_C01_D01.jpg", "IS2/co2/IS2_C02_D03.JPG")
+    replica.table(CID, "Source_ID,MOS,Realigned MOS", "IS_I_C01_D01,50,48.5", "IS_VI_C08_D14,90,93.0")
+    replica.files("IS1/co1/IS_I_C01_D01.jpg", "IS6/co8/IS_VI_C08_D14.JPG")
     samples = replica.load("cid2013")
     assert {sample.scale for sample in samples} == {LabelScale(48.5, 93.0)}
-    assert samples[1].path().endswith("IS2/co2/IS2_C02_D03.JPG")
+    assert samples[1].path().endswith("IS6/co8/IS_VI_C08_D14.JPG")
+
+
+def test_cid2013_photographs_of_one_scene_share_their_content(replica, facts):
+    """Scene 1 of image set I from two cameras, and scene 1 of image set II, which is another place."""
+    replica.table(CID, "Source_ID,Realigned MOS", "IS_I_C01_D01,3.3", "IS_I_C01_D02,71.2", "IS_II_C01_D01,50")
+    replica.files("IS_I_C01_D01.jpg", "IS_I_C01_D02.jpg", "IS_II_C01_D01.jpg")
+    samples = replica.load("cid2013")
+    assert facts(samples, "content") == ["cid2013/IS_I_C01", "cid2013/IS_I_C01", "cid2013/IS_II_C01"]
+    assert facts(samples, "subset") == ["IS_I", "IS_I", "IS_II"]
+
+
+def test_cid2013_refuses_a_name_that_does_not_say_its_scene(replica):
+    replica.table(CID, "Source_ID,Realigned MOS", "IS_I_C01_D01,3.3", "somewhere,71.2")
+    with pytest.raises(DatasetError, match=r"12112014\.csv:3: Source_ID 'somewhere' does not say set, scene, camera"):
+        replica.load("cid2013")
 
 
 def test_biq2021_has_two_tables_and_subsets(replica, facts):
@@ -117,7 +130,21 @@ def test_biq2021_has_two_tables_and_subsets(replica, facts):
     assert facts(samples, "subset") == ["ss01", "ss03", "ss02"]
 
 
-def test_flive_subsets_are_its_folders(replica, facts):
-    replica.table("labels_image.csv", "name,mos", "EE371R/a.jpg,70.5", "voc_emotic_ava/b.jpg,33.0")
-    replica.files("database/EE371R/a.jpg", "database/voc_emotic_ava/b.jpg")
-    assert facts(replica.load("flive"), "subset") == ["EE371R", "voc_emotic_ava"]
+@pytest.mark.parametrize("folder", ["database/", ""])
+def test_flive_splits_by_its_other_tables_and_its_subsets_are_its_folders(replica, facts, folder):
+    """Large images are test, flagged ones val; readers disagree about one in neither table, so it has no split."""
+    names = ("EE371R/a.jpg", "voc_emotic_ava/b.jpg", "blur_dataset/c.jpg", "voc_emotic_ava/d.jpg")
+    replica.table(f"{folder}labels_image.csv", "name,mos", *(f"{name},70.5" for name in names))
+    replica.table(f"{folder}labels640.csv", "mos_image,name_image", "70.5,voc_emotic_ava/b.jpg")
+    small = ("70.5,EE371R/a.jpg,False", "70.5,blur_dataset/c.jpg,True")
+    replica.table(f"{folder}labels=640_padded.csv", "mos_image,name_image,is_valid", *small)
+    replica.files(*(f"database/{name}" for name in names))
+    samples = replica.load("flive")
+    assert facts(samples, "split") == ["train", "test", "val", None]
+    assert facts(samples, "subset") == ["EE371R", "voc_emotic_ava", "blur_dataset", "voc_emotic_ava"]
+
+
+def test_flive_without_the_tables_of_its_split_says_where_they_are(replica):
+    replica.table("database/labels_image.csv", "name,mos", "EE371R/a.jpg,70.5")
+    with pytest.raises(DatasetError, match=r"labels640\.csv: missing.*github\.com/baidut/PaQ-2-PiQ"):
+        replica.load("flive")

