@@ -32,6 +32,7 @@ def test_list_names_every_data_set_with_its_count_and_whether_its_layout_is_veri
     document = json.loads(pondera("data", "list", "--format", "json").stdout)
     assert document["datasets"]["kadid10k"]["count"] == 10_125
     assert document["datasets"]["pipal"]["scale"] == "observed"
+    assert document["datasets"]["ava"]["count_from"] == "print"
     assert document["datasets"]["pipal"]["citation"] == "Gu et al., ECCV 2020"
     assert (document["datasets"]["pipal"]["title"], document["datasets"]["pipal"]["version"]) == (
         "PIPAL (training part)",

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Make, check and split manifests.", no_args_is_help=True)
 
-_ONLY_JSON = ("title", "version", "splits", "licence", "citation")  # too long for a row, or of no use in it
+_ONLY_JSON = (
+    "title",
+    "version",
+    "count_from",
+    "splits",
+    "licence",
+    "citation",
+)  # too long for a row, or of no use in it
 _DEFAULT_SHARES = "train=0.7,val=0.1,test=0.2"
 
 
@@ -120,6 +127,7 @@ def import_(
         title=source.title,
         source=source.origin,
         expected_count=source.expected_count,
+        count_from=source.count_from,
         label_range=label_range.value,
         partial=partial,
         check_media=check_media,
@@ -297,6 +305,7 @@ def _importable() -> dict[str, dict[str, dict[str, Any]]]:
                 "layout": "verified" if a.verified else "unverified",
                 "kind": a.kind,
                 "count": a.expected_count,
+                "count_from": a.count_from,
                 "scale": [a.scale.low, a.scale.high] if a.scale else "observed",
                 "splits": a.splits,
                 "licence": a.licence,

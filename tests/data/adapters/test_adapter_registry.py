@@ -1,11 +1,13 @@
 """The registry, and what all adapters have in common."""
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from pondera.data.adapters import adapter_names, get_adapter, register
-from pondera.data.adapters.base import on_scale
+from pondera.data.adapters.base import CountSource, on_scale
 from pondera.data.adapters.tables import Row, csv_rows
 from pondera.errors import ConfigError, DatasetError
 
@@ -13,25 +15,63 @@ NAMES = adapter_names()
 PAGE = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
 
 
+# What the docstring of an adapter must hold, and how it is recognised.
+IN_DOCSTRING = {
+    "citation": r"Citation: \w",
+    "evidence": r"Evidence: \w",
+    "label direction": r"(?i)(higher|lower) is better",
+    "a raw row": r"(A row|An entry)[^`]*`[^`]+`",
+    "files": r"Files: <root>|so they are not the owner's, and nothing is read",
+}
+# owner/name@commit:path of a file on GitHub that shows the layout.
+CITED = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{7,40}:\S")
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_adapter_describes_itself(name):
+def test_every_adapter_states_all_that_one_must_state(name):
+    """Licence, citation, official split, label direction, scale, a raw row, a version, a count and what was counted."""
     adapter = get_adapter(name)
+    docstring = " ".join((type(adapter).__doc__ or "").split())
+    lacking = [what for what, pattern in IN_DOCSTRING.items() if not re.search(pattern, docstring, re.IGNORECASE)]
+    lacking += [word for word in ("title", "splits", "licence", "source", "citation") if not getattr(adapter, word)]
+    assert lacking == []
     assert adapter.name == name and adapter.version >= 1
-    assert all((adapter.title, adapter.splits, adapter.licence, adapter.source))
-    for word in ("Citation:", "Evidence:"):
-        assert word in (type(adapter).__doc__ or ""), word
-    assert adapter.citation and "Evidence" not in adapter.citation
+    assert adapter.scale is not None or "observed" in docstring
+    assert adapter.count_from in get_args(CountSource)
+    assert (adapter.expected_count is None) == (adapter.count_from == "unknown")
+    assert adapter.expected_count is not None or "asserted" in docstring  # and why
+    assert "Evidence" not in adapter.citation
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_page_of_data_sets_says_what_the_adapter_says(name):
+def test_every_layout_cites_a_file_at_a_commit_and_no_reader_without_a_name(name):
     adapter = get_adapter(name)
-    (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]
-    _, _, title, kind, count, scale, splits, licence, source, _ = (cell.strip() for cell in line.split("|"))
-    assert title == adapter.title + ("" if adapter.verified else " (unverified)")
-    assert count == ("-" if adapter.expected_count is None else f"{adapter.expected_count:,}")
-    assert scale == (f"{adapter.scale.low:g}..{adapter.scale.high:g}" if adapter.scale else "observed")
-    assert (kind, splits, licence, source) == (adapter.kind, adapter.splits, adapter.licence, adapter.source)
+    _, _, evidence = " ".join((type(adapter).__doc__ or "").split()).partition("Evidence:")
+    assert CITED.search(evidence)
+    assert not re.search(r"(?i)\bpublic (reader|converter|script|copies)", evidence) or not adapter.verified
+
+
+def _table_line(adapter):
+    count = "-" if adapter.expected_count is None else f"{adapter.expected_count:,}"
+    scale = f"{adapter.scale.low:g}..{adapter.scale.high:g}" if adapter.scale else "observed"
+    cells = (
+        f"`{adapter.name}`", adapter.title + ("" if adapter.verified else " (unverified)"), adapter.kind,
+        str(adapter.version), count, adapter.count_from, scale, adapter.splits, adapter.licence, adapter.source,
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_page_of_data_sets_says_what_the_adapters_say():
+    """Paste the expected lines into the page when an adapter changes."""
+    adapters = [get_adapter(name) for name in NAMES]
+    heading, _, table = PAGE.partition("\n| name | set | kind | version | labels | counted in |")
+    lines = table.split("\n\n")[0].splitlines()[2:]
+    assert lines == [_table_line(adapter) for adapter in adapters]
+    num_read = sum(name != "lgvq" for name in NAMES)
+    assert f"`pondera data list` counts {len(NAMES)}: the {num_read} that import, and LGVQ" in " ".join(heading.split())
+    for adapter in adapters:
+        if adapter.version > 1:
+            assert f"`{adapter.name}` {adapter.version}:" in PAGE, "say what the version changed"
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "lgvq"])

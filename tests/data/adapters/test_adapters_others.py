@@ -98,7 +98,11 @@ def test_aadb_takes_the_test_images_from_their_own_folder(replica, facts):
     replica.table("imgListFiles_label/imgListTestNewRegression_score.txt", "c.jpg 0.05")
     folder = "datasetImages_originalSize"
     replica.files(f"{folder}/a.jpg", f"{folder}/b.jpg", "AADB_newtest_originalSize/c.jpg")
-    assert facts(replica.load("aadb"), "split") == ["train", "val", "test"]
+    samples = replica.load("aadb")
+    assert facts(samples, "split") == ["train", "val", "test"]
+    assert samples[2].path().endswith("AADB_newtest_originalSize/c.jpg")
+    (replica.root / "AADB_newtest_originalSize/c.jpg").rename(replica.root / folder / "c.jpg")
+    assert replica.load("aadb")[2].path().endswith(f"{folder}/c.jpg")
 
 
 def test_lsvq_has_two_tests(replica, facts):
@@ -123,9 +127,10 @@ def test_lsvq_refuses_a_flag_that_is_neither_true_nor_false(replica):
 
 @pytest.mark.parametrize("number", ["10053703034", "10053703034.0"])
 def test_konvid_ids_are_whole_numbers(replica, number):
-    replica.table("KoNViD_1k_mos.csv", "flickr_id,mos", f"{number},3.6")
+    replica.table("KoNViD_1k_mos.csv", '"flickr_id","mos"', f'"{number}","3.4600000000"')
     replica.files("KoNViD_1k_videos/10053703034.mp4")
-    assert replica.load("konvid1k")[0].id == "konvid1k/KoNViD_1k_videos/10053703034.mp4"
+    (sample,) = replica.load("konvid1k")
+    assert (sample.id, sample.mos) == ("konvid1k/KoNViD_1k_videos/10053703034.mp4", 3.46)
 
 
 def test_live_vqc_reads_its_matlab_file(replica, facts):
@@ -136,12 +141,12 @@ def test_live_vqc_reads_its_matlab_file(replica, facts):
 
 @pytest.mark.parametrize("end", [".mkv", ".mp4", "_crf_10_ss_00_t_20.0.mp4"])
 def test_youtube_ugc_finds_originals_and_copies(replica, end):
-    replica.table(
-        "original_videos_MOS_for_YouTube_UGC_dataset.csv", "vid,category,MOS full", "Vlog_720P-33ba,Vlog,3.412"
-    )
+    header = "vid,category,resolution,# subjects,MOS full,MOS chunk00,std full"
+    row = "Vlog_720P-33ba,Vlog,720,125,3.412,3.4,0.468"
+    replica.table("original_videos_MOS_for_YouTube_UGC_dataset.csv", header, row)
     replica.files(f"720P/Vlog_720P-33ba{end}")
     (sample,) = replica.load("youtube-ugc")
-    assert (sample.mos, sample.subset) == (3.412, "Vlog") and sample.path().endswith(end)
+    assert (sample.mos, sample.mos_std, sample.subset) == (3.412, 0.468, "Vlog") and sample.path().endswith(end)
 
 
 def test_cvd2014_reads_decimal_commas_and_skips_remarks(replica):

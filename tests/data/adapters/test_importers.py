@@ -38,8 +38,10 @@ def test_a_missing_file_is_named_with_its_source(tmp_path):
 
 def test_a_cut_label_file_is_not_a_whole_set(tmp_path):
     samples = [_sample(tmp_path, "a.png")]
-    with pytest.raises(DatasetError, match="1 labels instead of 1,000"):
+    with pytest.raises(DatasetError, match="1 labels instead of 1,000: "):
         import_samples(samples, expected_count=1000, **ABOUT)
+    with pytest.raises(DatasetError, match=r"1 labels instead of 1,000 \(a number from print\)"):
+        import_samples(samples, expected_count=1000, count_from="print", **ABOUT)
     assert import_samples(samples, expected_count=1000, partial=True, **ABOUT).samples == tuple(samples)
 
 

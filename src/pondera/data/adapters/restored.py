@@ -20,14 +20,15 @@ class PIPAL(Adapter):
     archives unpack into folders of their own); files are found by name.
     A row: `A0001_00_00.bmp,1520.0648`.
     Citation: Gu et al., ECCV 2020.
-    Evidence: reader chaofengc/IQA-PyTorch (01ae427) scripts/process_pipal.py. Counted in the list of PreResQ-R1 and in
-    VQAssessment/FAST-VQA-and-FasterVQA (9f264e4) examplar_data_labels/PIPAL/labels.txt.
+    Evidence: reader chaofengc/IQA-PyTorch@01ae427:scripts/process_pipal.py. Counted in the list of PreResQ-R1 and in
+    VQAssessment/FAST-VQA-and-FasterVQA@9f264e4:examplar_data_labels/PIPAL/labels.txt.
     """
 
     name = "pipal"
     title = "PIPAL (training part)"
     scale = None
     expected_count = 23_200
+    count_from = "list"
     licence = "research only"
     source = "https://www.jasongt.com/projectpages/pipal.html"
 
@@ -63,13 +64,15 @@ class Liu13(Adapter):
     Files: <root>/Deblur_test_all.txt and the images anywhere below <root>; files are found by name.
     A row: `0_0.png 0_1.png 4.5692` (reference, restored, label).
     Citation: Liu, Wang, Cho, Finkelstein, Rusinkiewicz, ACM Transactions on Graphics 32, 2013.
-    Evidence: none for the owner's own files; the list is the one that VisualQuality-R1 publishes.
+    Evidence: none for the owner's own files; the list is that of VisualQuality-R1,
+    TianheWu/VisualQuality-R1@a16dcdb:datasets/test_data_label/Deblur_test_all.txt.
     """
 
     name = "liu13"
     title = "Liu13 deblurring"
     scale = FIVE_POINT
     expected_count = 1_199
+    count_from = "list"
     licence = "not stated"
     source = "the authors; the list from github.com/TianheWu/VisualQuality-R1"
     verified = False
@@ -89,16 +92,18 @@ class SRIQABench(Adapter):
     Labels come from paired comparisons and are stretched to 0..100 within each reference, so that scores of two
     references do not share a scale; correlations over the whole set mix them.
     Files: <root>/MOS/<reference>.txt and the images anywhere below <root>; files are found by name.
-    A row: `online50_SeeSRx4.png,81.67`; the reference is online50_Original.png.
+    A row: `online50_Original.png,81.67`; this one is the reference itself.
     Citation: Chen et al., CVPR 2025 (A-FINE), arXiv:2503.11221.
-    Evidence: the owner's TrainAFINE/datasets/README.md, part 3.3 (1b49be7: folder, 1,100 scores, direction), the script
-    that writes MOS/, and the published list SRIQA-Bench_test_all.txt.
+    Evidence: ChrisDud0257/AFINE@1b49be7:TrainAFINE/datasets/README.md, part 3.3 (folder, 1,100 scores, direction), and
+    TrainAFINE/scripts/process_sriqa/compute_MOS.py there, which writes MOS/. Counted in the list of VisualQuality-R1,
+    whose first labels are the row.
     """
 
     name = "sriqa-bench"
     title = "SRIQA-Bench"
     scale = LabelScale(0.0, 100.0)
     expected_count = 1_100
+    count_from = "list"
     licence = "see the owner's repository"
     source = "https://github.com/ChrisDud0257/AFINE"
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
-from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, tested
+from pondera.data.adapters.base import Adapter, FileIndex, first_file, observed_scale, tested
 from pondera.data.adapters.tables import csv_rows, mat_rows, sheet_rows
-from pondera.errors import DatasetError
 
 _PERCENT = LabelScale(0.0, 100.0)
 
@@ -17,11 +16,15 @@ class LSVQ(Adapter):
     """LSVQ: about 39,000 videos of the Internet Archive and YFCC, crowd ratings. Higher is better, 0..100.
 
     Files: <root>/labels_train_test.csv, <root>/labels_test_1080p.csv, <root>/<name>.mp4.
-    Columns used: `name` (`yfcc-batch1/722`), `mos`, `is_test` (only in the first table).
-    Counts in print differ (28,056 train; 7,182, 7,186 or 7,400 test; 3,573 or 3,600 of 1080p), so none is asserted.
+    Columns used, of 38: `name`, `mos`, `is_test` (only in the first table). A row of the first has
+    `yfcc-batch1/747`, 67.75, True; one of the second `yfcc-batch1/722`, 78.774.
+    No count is asserted: a copy of the tables has 35,499 and 3,573 rows, publications say 39,075 and differ about the
+    splits (28,056 train; 7,182, 7,186 or 7,400 test; 3,573 or 3,600 of 1080p).
     Citation: Ying, Mandal, Ghadiyaram, Bovik, CVPR 2021.
-    Evidence: the owner's README and json/LSVQ.json, github.com/baidut/PatchVQ (8062f90); public readers list all
-    columns.
+    Evidence: the owner's baidut/PatchVQ@8062f90:README.md and json/LSVQ.json there (tables, `is_test`);
+    winwinwenwen77/ModularBVQA@23391f7:data/LSVQ_whole_test.csv (all columns; the test part of the first table) and
+    GZHU-DVL/TiVQA@00372a5:data/labels_test_1080p.csv (the second table; labels_train_test.csv beside it is cut to five
+    columns).
     """
 
     name = "lsvq"
@@ -29,6 +32,7 @@ class LSVQ(Adapter):
     kind = "video"
     scale = _PERCENT
     expected_count = None
+    count_from = "unknown"
     splits = "train, test: column `is_test`; test_1080p: the owner's second table"
     licence = "free for research, with citation"
     source = "https://github.com/baidut/PatchVQ"
@@ -36,11 +40,8 @@ class LSVQ(Adapter):
     def samples(self, root: Path) -> Iterator[Sample]:
         """The first table, then the second."""
         for row in csv_rows(self.file(root, "labels_train_test.csv")):
-            flag = row.text("is_test").lower()
-            if flag not in ("true", "false", "1", "0", "1.0", "0.0"):
-                raise DatasetError(f"{row.where}: is_test is {flag!r}, expected True or False")
-            split = "test" if flag in ("true", "1", "1.0") else "train"
             item = f"{row.text('name')}.mp4"
+            split = "test" if row.flag("is_test") else "train"
             yield self.sample(row, item, row.number("mos"), tested(root / item), split=split)
         for row in csv_rows(self.file(root, "labels_test_1080p.csv")):
             item = f"{row.text('name')}.mp4"
@@ -51,10 +52,11 @@ class KoNViD1k(Adapter):
     """KoNViD-1k: 1,200 videos of Flickr, crowd ratings. Higher is better, 1..5.
 
     Files: <root>/KoNViD_1k_mos.csv (or below KoNViD_1k_metadata/) and <root>/KoNViD_1k_videos/<flickr_id>.mp4.
-    A row: `10053703034,3.6`.
+    A row: `"3339962845","4.6400000000"`.
     Citation: Hosu et al., QoMEX 2017.
-    Evidence: public readers of the owner's table (columns flickr_id and mos); folder and names as in the list of
-    PreResQ-R1. Counted there and in VQAssessment/FAST-VQA-and-FasterVQA (9f264e4) examplar_data_labels/KoNViD.
+    Evidence: a copy of the table, ads2d/KFVQA@2b7979d:data/KoNViD_1k_mos.csv, counted with this adapter; folder and
+    names as in the list of PreResQ-R1 and in
+    VQAssessment/FAST-VQA-and-FasterVQA@9f264e4:examplar_data_labels/KoNViD/labels.txt.
     """
 
     name = "konvid1k"
@@ -62,6 +64,7 @@ class KoNViD1k(Adapter):
     kind = "video"
     scale = FIVE_POINT
     expected_count = 1_200
+    count_from = "owner's files"
     licence = "research; videos under Creative Commons"
     source = "https://database.mmsp-kn.de/konvid-1k-database.html"
 
@@ -79,8 +82,8 @@ class LiveVQC(Adapter):
     Files: <root>/data.mat (video_list, mos) and <root>/Video/A001.mp4 ...
     A row (two vectors): `A001.mp4`, 80.232.
     Citation: Sinno, Bovik, IEEE Transactions on Image Processing 28, 2019.
-    Evidence: the copy of data.mat in winwinwenwen77/ModularBVQA (23391f7, data/LiveVQC_data.mat), counted with this
-    adapter; folder and names as in the list of PreResQ-R1.
+    Evidence: a copy of data.mat, winwinwenwen77/ModularBVQA@23391f7:data/LiveVQC_data.mat, counted with this adapter;
+    folder and names as in the list of PreResQ-R1.
     """
 
     name = "live-vqc"
@@ -88,6 +91,7 @@ class LiveVQC(Adapter):
     kind = "video"
     scale = _PERCENT
     expected_count = 585
+    count_from = "owner's files"
     licence = "free for research, with citation"
     source = "https://live.ece.utexas.edu/research/LIVEVQC/index.html"
 
@@ -100,21 +104,26 @@ class LiveVQC(Adapter):
 
 
 class YouTubeUGC(Adapter):
-    """YouTube-UGC: videos of 20 seconds in 15 categories. Higher is better, 1..5.
+    """YouTube-UGC: 1,380 labelled videos of 20 seconds, by category. Higher is better, 1..5.
 
     Files: <root>/original_videos_MOS_for_YouTube_UGC_dataset.xlsx, sheet `MOS` (or saved as .csv), and the videos
     anywhere below <root>: <vid>.mkv or <vid>.mp4 (originals), or <vid>_crf_10_ss_00_t_20.0.mp4 (the H.264 copies).
-    Columns used: `vid`, `category`, `MOS full`. The owner withdraws videos now and then, so no count is asserted.
+    Columns used: `vid`, `category`, `MOS full`, `std full`. A row begins
+    `Animation_1080P-01b3,Animation,1080,125,3.649`. The owner withdraws videos now and then: import what is there with
+    --partial. The list of PreResQ-R1 has 1,147 of them.
     Citation: Wang, Inguva, Adsumilli, MMSP 2019; Yim et al., 2020 (opinion scores).
-    Evidence: public readers of this sheet and these columns. The list of PreResQ-R1 and that of
-    VQAssessment/FAST-VQA-and-FasterVQA (9f264e4) have 1,147 videos.
+    Evidence: a copy of the owner's workbook with its sheets MOS and readme (bounds, terms), counted with this adapter:
+    zhaoyimeng123/WanderVQA@9d70461:data/original_videos_MOS_for_YouTube_UGC_dataset.xlsx. Names of the H.264 copies as
+    in VQAssessment/FAST-VQA-and-FasterVQA@9f264e4:examplar_data_labels/YouTubeUGC/labels.txt.
     """
 
     name = "youtube-ugc"
+    version = 2  # 2: standard deviations
     title = "YouTube-UGC"
     kind = "video"
     scale = FIVE_POINT
-    expected_count = None
+    expected_count = 1_380
+    count_from = "owner's files"
     licence = "Creative Commons Attribution"
     source = "https://media.withyoutube.com"
 
@@ -127,10 +136,15 @@ class YouTubeUGC(Adapter):
         files = FileIndex(root)
         for row in sheet_rows(table, "MOS", ["vid", "MOS full"]):
             item = row.text("vid")
-            found = [path for end in self._ENDS if (path := files.path(item + end)).is_file()]
-            path = found[0] if found else root / f"{item}.mp4"
-            subset = row.text("category") if row.has("category") else None
-            yield self.sample(row, f"{item}.mp4", row.number("MOS full"), tested(path), subset=subset)
+            path = first_file([files.path(item + end) for end in self._ENDS])
+            yield self.sample(
+                row,
+                f"{item}.mp4",
+                row.number("MOS full"),
+                tested(path),
+                mos_std=row.number("std full") if row.has("std full") else None,
+                subset=row.text("category") if row.has("category") else None,
+            )
 
 
 class CVD2014(Adapter):
@@ -141,8 +155,8 @@ class CVD2014(Adapter):
     A row (semicolons, decimal commas): `City;Test01_City_D01;71,17;67,29;;;;`; columns by name: Content, File_name,
     Original MOS, Realignment MOS.
     Citation: Nuutinen et al., IEEE Transactions on Image Processing 25, 2016.
-    Evidence: the copy of the table in winwinwenwen77/ModularBVQA (23391f7), counted with this adapter, and reader
-    lidq92/VSFA data/data_info_maker.m; videos are found by name.
+    Evidence: a copy of the table, winwinwenwen77/ModularBVQA@23391f7:data/CVD2014_Realignment_MOS.csv, counted with
+    this adapter, and reader lidq92/VSFA@b78751b:data/data_info_maker.m; videos are found by name.
     """
 
     name = "cvd2014"
@@ -150,6 +164,7 @@ class CVD2014(Adapter):
     kind = "video"
     scale = None
     expected_count = 234
+    count_from = "owner's files"
     licence = "research only"
     source = "https://doi.org/10.5281/zenodo.2646315"
 
@@ -172,9 +187,9 @@ class LiveYTGaming(Adapter):
     Files: <root>/LIVEYTGaming.mat (video_list, MOS) and the videos anywhere below <root>; found by name.
     A row (two vectors): `ARKSuvivalEvolved-001`, 68.71.
     Citation: Yu et al., ACM Transactions on Graphics, 2022.
-    Evidence: not enough. Public readers of one family read this file, and in the copy of winwinwenwen77/ModularBVQA
-    (23391f7) the adapter finds 600 labels of 4.5 to 96.0; but that copy also holds a table of random splits, so it may
-    not be the owner's.
+    Evidence: not enough. Public readers of one family read this file, and in the copy
+    winwinwenwen77/ModularBVQA@23391f7:data/LIVEYTGaming.mat the adapter finds 600 labels of 4.5 to 96.0; but that copy
+    also holds a table of random splits, so it may not be the owner's.
     """
 
     name = "live-yt-gaming"
@@ -182,6 +197,7 @@ class LiveYTGaming(Adapter):
     kind = "video"
     scale = _PERCENT
     expected_count = 600
+    count_from = "list"
     licence = "free for research, with citation"
     source = "https://live.ece.utexas.edu/research/LIVE-YT-Gaming/index.html"
     verified = False

@@ -39,8 +39,9 @@ def import_samples(
     found: Iterable[Sample],
     *,
     title: str,
-    source: str,
+    source: str | None,
     expected_count: int | None = None,
+    count_from: str = "",
     label_range: Range = "nominal",
     partial: bool = False,
     check_media: bool = True,
@@ -52,8 +53,9 @@ def import_samples(
     Args:
         found: samples of one data set.
         title: its name in messages.
-        source: where to download it, for messages.
+        source: where to download it, for messages; None for data of one's own.
         expected_count: labels of a whole release; None when it is not known.
+        count_from: what was counted; the message about another number says "print", which nobody counted.
         label_range: `observed` makes the smallest and largest label of the whole release the scale (labels stay as
             they are), which is what several published results were computed with.
         partial: take what is there: fewer labels than expected, and only samples whose files exist.
@@ -68,6 +70,8 @@ def import_samples(
     _check_ids(samples, title)
     is_cut = bool(missing_labels) or (expected_count is not None and len(samples) != expected_count)
     count = f"{len(samples):,} labels" + (f" instead of {expected_count:,}" if expected_count is not None else "")
+    if is_cut and count_from == "print":
+        count += " (a number from print)"
     if is_cut and not partial:
         raise DatasetError(
             f"{title}: {count}: {_named(missing_labels) or 'a cut file or another release'}. "
@@ -82,7 +86,7 @@ def import_samples(
         samples = _observed(samples)
     whole = _with_files(samples, title, source, partial) if check_media else samples
     if not whole:
-        raise DatasetError(f"{title}: nothing to import; download it from {source}")
+        raise DatasetError(f"{title}: nothing to import" + (f"; download it from {source}" if source else ""))
     return Imported(tuple(whole), len(samples) - len(whole), tuple(warnings))
 
 
@@ -107,9 +111,10 @@ def _observed(samples: list[Sample]) -> list[Sample]:
     return [sample if sample.mos is None else replace(sample, scale=scale) for sample in samples]
 
 
-def _with_files(samples: list[Sample], title: str, source: str, partial: bool) -> list[Sample]:
+def _with_files(samples: list[Sample], title: str, source: str | None, partial: bool) -> list[Sample]:
     if not partial:
-        require_files(samples, title, f"Download them from {source}, or take what is there with --partial")
+        way_out = f"Download them from {source}" if source else "Say with --media DIR where the files are"
+        require_files(samples, title, f"{way_out}, or take what is there with --partial")
         return samples
     exists = _exists(samples)
     return [sample for sample in samples if all(exists[media.path] for media in sample.media)]

@@ -46,16 +46,18 @@ class Source:
     Args:
         samples: read as they are asked for.
         title: name in messages.
-        origin: where to get the files.
+        origin: where to get the files; None for data of one's own.
         expected_count: labels of a whole release; None when it is not known.
+        count_from: what was counted, as an adapter says it.
         missing_labels: label files that are not there although their images are.
         has_bounds: the owner states bounds of the labels.
     """
 
     samples: Iterator[Sample]
     title: str
-    origin: str
+    origin: str | None
     expected_count: int | None = None
+    count_from: str = ""
     missing_labels: tuple[str, ...] = ()
     has_bounds: bool = True
 
@@ -82,7 +84,8 @@ def open_source(name: str, root: Path, options: Options) -> Source:
     _refuse_others(options, name, set())
     missing = tuple(adapter.missing_labels(root))
     samples, has_bounds = adapter.samples(root), adapter.scale is not None
-    return Source(samples, adapter.title, adapter.source, adapter.expected_count, missing, has_bounds)
+    count, count_from = adapter.expected_count, adapter.count_from
+    return Source(samples, adapter.title, adapter.source, count, count_from, missing, has_bounds)
 
 
 def _generic(name: str, root: Path, options: Options) -> Source:
@@ -110,7 +113,7 @@ def _generic(name: str, root: Path, options: Options) -> Source:
         samples = huggingface_samples(
             root, scale=_scale(options, name), dataset=dataset, columns=columns, media=options.media
         )
-    return Source(samples, dataset, "where it came from")
+    return Source(samples, dataset, None)
 
 
 def _scale(options: Options, name: str) -> LabelScale:
