@@ -71,6 +71,15 @@ def test_import_of_a_table_turns_labels_around(pondera, tmp_path):
     assert (sample.id, sample.mos) == ("mine/a.png", 90.0)
 
 
+def test_import_of_a_table_of_words_takes_their_numbers_from_levels(pondera, tmp_path):
+    (tmp_path / "t.csv").write_text("File;Rating\na.png;good\n")
+    (tmp_path / "a.png").write_text("x")
+    out = tmp_path / "m.jsonl"
+    options = ("--scale", 1, 5, "--columns", "mos=rating", "--levels", "bad=1,good=4")
+    assert pondera("data", "import", "csv", tmp_path / "t.csv", "--out", out, *options).exit_code == 0
+    assert read_manifest(out)[0].mos == 4.0
+
+
 def test_imported_lists_need_no_media_when_nobody_looks(pondera, tmp_path):
     (tmp_path / "GT_BID.txt").write_text("1.jpg 4.66\n")
     options = ("--partial", "--no-check-media", "--media", tmp_path / "elsewhere")
@@ -86,6 +95,9 @@ def test_imported_lists_need_no_media_when_nobody_looks(pondera, tmp_path):
         (("tid2013", "nowhere"), 1, "mos_with_names.txt: missing"),
         (("csv", "t.csv", "--scale", 5, 1), 2, "low < high"),
         (("csv", "t.csv", "--scale", 1, 5, "--columns", "file"), 2, "is no pair"),
+        (("csv", "t.csv", "--scale", 1, 5, "--columns", "mos=a,mos=b"), 2, "'mos' is there twice"),
+        (("csv", "t.csv", "--scale", 1, 5, "--levels", "bad=one"), 2, "could not convert"),
+        (("folder", ".", "--levels", "bad=1"), 1, "--levels means nothing to 'folder'"),
         (("spaq", ".", "--range", "mine"), 2, "nominal"),
     ],
 )

@@ -107,7 +107,12 @@ def import_(
         tuple[float, float] | None, typer.Option(metavar="LOW HIGH", help="csv, huggingface: bounds of the labels.")
     ] = None,
     columns: Annotated[str | None, typer.Option(help="csv, huggingface: such as file=name,mos=score.")] = None,
-    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="csv: turn the labels around.")] = False,
+    lower_is_better: Annotated[
+        bool, typer.Option("--lower-is-better", help="csv, huggingface: turn the labels around.")
+    ] = False,
+    levels: Annotated[
+        str | None, typer.Option(help="csv, huggingface: numbers of labels that are words, such as bad=1,poor=2.")
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Name, for data of your own.", show_default="file or folder name")
     ] = None,
@@ -120,7 +125,8 @@ def import_(
     from pondera.data.importers.sources import Options, open_source
     from pondera.data.manifest import write_manifest
 
-    options = Options(media, _label_scale(scale), _named(columns), lower_is_better, dataset)
+    numbers = _numbers(_named(levels, "--levels", "bad=1,poor=2"), "--levels")
+    options = Options(media, _label_scale(scale), _named(columns), lower_is_better, numbers, dataset)
     source = open_source(name, root, options)
     imported = import_samples(
         source.samples,
@@ -342,15 +348,25 @@ def _label_scale(bounds: tuple[float, float] | None) -> LabelScale | None:
         raise typer.BadParameter(str(error), param_hint="--scale") from None
 
 
-def _named(text: str | None) -> dict[str, str]:
+def _named(text: str | None, option: str = "--columns", example: str = "file=name,mos=score") -> dict[str, str]:
     """Read `file=name,mos=score`."""
-    found = {}
+    found: dict[str, str] = {}
     for part in text.split(",") if text else []:
         field, sign, column = (piece.strip() for piece in part.partition("="))
         if not (field and sign and column):
-            raise typer.BadParameter(f"{part!r} is no pair; write file=name,mos=score", param_hint="--columns")
+            raise typer.BadParameter(f"{part!r} is no pair; write {example}", param_hint=option)
+        if field in found:
+            raise typer.BadParameter(f"{field!r} is there twice", param_hint=option)
         found[field] = column
     return found
+
+
+def _numbers(named: dict[str, str], option: str) -> dict[str, float]:
+    """Read `bad=1,poor=2`."""
+    try:
+        return {name: float(number) for name, number in named.items()}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _references_in(folder: Path) -> list[Reference]:

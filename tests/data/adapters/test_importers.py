@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pondera.core.records import FIVE_POINT, LabelScale, Media, Sample
-from pondera.data.importers.generic import csv_samples, deqa_samples, folder_samples, huggingface_samples
+from pondera.data.importers.generic import deqa_samples, folder_samples
 from pondera.data.importers.published import LISTS, get_list, list_samples
 from pondera.data.importers.run import import_samples
 from pondera.data.importers.sources import Options, open_source
@@ -31,6 +31,8 @@ def test_a_missing_file_is_named_with_its_source(tmp_path):
         DatasetError, match=r"b\.png: missing \(2 of 3 files of Set are\)\. .*https://example\.org.*--partial"
     ):
         import_samples(samples, **ABOUT)
+    with pytest.raises(DatasetError, match=r"b\.png: missing .* --media DIR"):
+        import_samples(samples, title="mine", source=None)
     partial = import_samples(samples, partial=True, **ABOUT)
     assert [sample.id for sample in partial.samples] == ["a.png"] and partial.num_without_files == 2
     assert len(import_samples(samples, check_media=False, **ABOUT).samples) == 3
@@ -100,37 +102,6 @@ def test_a_missing_list_and_an_unknown_one_say_what_to_do(tmp_path):
         get_list("preresq/pipal")
 
 
-def _table(tmp_path, *lines, name="scores.csv"):
-    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
-    return tmp_path / name
-
-
-def test_a_table_of_ones_own_is_read_by_the_columns_that_are_named(tmp_path):
-    table = _table(tmp_path, "name,score,sd,set,clip", "a.jpg,2.0,0.5,train,x", "v.mp4,4.5,,test,x")
-    columns = {"file": "name", "mos": "score", "mos_std": "sd", "split": "set", "reference": "clip"}
-    image, video = csv_samples(table, scale=FIVE_POINT, dataset="mine", columns=columns, media=tmp_path / "m")
-    assert (image.mos, image.mos_std, image.split, image.reference) == (2.0, 0.5, "train", "x")
-    assert (video.kind, video.mos_std, video.id) == ("video", None, "mine/v.mp4")
-    assert image.path() == (tmp_path / "m" / "a.jpg").as_posix()
-
-
-def test_lower_is_better_is_turned_around_on_the_scale(tmp_path):
-    table = _table(tmp_path, "file\tmos", "a.jpg\t1.5", name="scores.tsv")
-    (sample,) = csv_samples(
-        table, scale=FIVE_POINT, dataset="d", columns={}, media=tmp_path, lower_is_better=True
-    )  # fmt: skip
-    assert sample.mos == 4.5
-
-
-def test_a_table_with_unknown_fields_or_labels_off_the_scale_is_refused(tmp_path):
-    table = _table(tmp_path, "file,mos", "a.jpg,7")
-    arguments = {"scale": FIVE_POINT, "dataset": "d", "media": tmp_path}
-    with pytest.raises(ConfigError, match="no field is called 'score'"):
-        list(csv_samples(table, columns={"score": "mos"}, **arguments))
-    with pytest.raises(DatasetError, match=r"scores\.csv:2: label 7"):
-        list(csv_samples(table, columns={}, **arguments))
-
-
 def test_a_folder_gives_unlabelled_images_and_videos(tmp_path):
     (tmp_path / "cats").mkdir()
     for name in ("a.png", "cats/b.mp4", "notes.txt"):
@@ -140,6 +111,9 @@ def test_a_folder_gives_unlabelled_images_and_videos(tmp_path):
         ("mine/a.png", "image", None, None),
         ("mine/cats/b.mp4", "video", "cats", None),
     ]
+    with pytest.raises(DatasetError, match="no images or videos in it"):
+        (tmp_path / "empty").mkdir()
+        list(folder_samples(tmp_path / "empty", dataset="mine"))
 
 
 def test_deqa_votes_run_from_worst_to_best(tmp_path):
@@ -152,24 +126,6 @@ def test_deqa_votes_run_from_worst_to_best(tmp_path):
     first, second = deqa_samples(file, dataset="koniq", media=tmp_path)
     assert first.votes == (0.0, 0.0, 0.1, 0.4, 0.5) and first.mos_std == 0.6 and first.split == "train"
     assert (first.mos, second.mos, second.votes) == (4.4, 1.0, None)
-
-
-def test_hugging_face_parquet_becomes_files_and_samples(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    rows = {"picture": [{"bytes": b"PNG", "path": "x.PNG"}, {"bytes": b"JPG", "path": None}], "score": [1.0, 4.0]}
-    (tmp_path / "data").mkdir()
-    parquet.write_table(pyarrow.table(rows), tmp_path / "data" / "train-00000-of-00001.parquet")
-    columns = {"image": "picture", "mos": "score"}
-    arguments = {"scale": FIVE_POINT, "dataset": "hub", "media": tmp_path / "images"}
-    samples = list(huggingface_samples(tmp_path, columns=columns, **arguments))
-    assert [(sample.mos, sample.split) for sample in samples] == [(1.0, "train"), (4.0, "train")]
-    assert Path(samples[0].path()).read_bytes() == b"PNG" and samples[0].path().endswith("000001.png")
-    with pytest.raises(DatasetError, match="no column 'image'; there are picture, score"):
-        list(huggingface_samples(tmp_path, columns={}, **arguments))
-    with pytest.raises(DatasetError, match="hf download"):
-        list(huggingface_samples(tmp_path / "images", columns=columns, **arguments))
 
 
 def test_sources_refuse_options_that_they_do_not_read(tmp_path):

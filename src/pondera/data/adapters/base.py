@@ -135,7 +135,7 @@ class Adapter(ABC):
         )
 
 
-def on_scale(mos: float, scale: LabelScale, row: Row) -> float:
+def on_scale(mos: float, scale: LabelScale, row: Row, way_out: str = "correct the row") -> float:
     """The label, if it lies on the scale.
 
     A hair outside is rounding, as in the 100.00000000000001 of a published list, and becomes the bound.
@@ -145,7 +145,7 @@ def on_scale(mos: float, scale: LabelScale, row: Row) -> float:
     """
     nearest = min(max(mos, scale.low), scale.high)
     if math.isnan(mos) or abs(mos - nearest) > 1e-9 * scale.width:
-        raise DatasetError(f"{row.where}: label {mos:g} is outside {scale.low:g}..{scale.high:g}; correct the row")
+        raise DatasetError(f"{row.where}: label {mos:g} is outside {scale.low:g}..{scale.high:g}; {way_out}")
     return nearest
 
 

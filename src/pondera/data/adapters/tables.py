@@ -85,6 +85,22 @@ class Row:
         return bool((self.cells.get(column) or "").strip())
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """A text file, UTF-8 with or without a byte order mark.
+
+    Raises:
+        DatasetError: it is something else.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield file
+    except UnicodeDecodeError:
+        raise DatasetError(
+            f"{path}: not UTF-8 text. An owner's file must be unpacked; a spreadsheet program saves yours as CSV UTF-8"
+        ) from None
+
+
 def csv_rows(path: Path, columns: Sequence[str] = (), *, delimiter: str = ",") -> Iterator[Row]:
     """Rows of a delimited text file; empty lines are skipped.
 
@@ -96,7 +112,7 @@ def csv_rows(path: Path, columns: Sequence[str] = (), *, delimiter: str = ",") -
     Raises:
         DatasetError: the file is not UTF-8 text, or a row has fewer cells than there are columns.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         names: Sequence[str] = columns or [name.strip() for name in next(reader, [])]
         for cells in reader:
@@ -110,7 +126,7 @@ def spaced_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     Raises:
         DatasetError: the file is not UTF-8 text, or a row has fewer cells than there are columns.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         for line, text in enumerate(file, start=1):
             cells = text.replace(",", " ").split()
             if cells:
@@ -148,7 +164,7 @@ def sheet_cells(path: Path, sheet: str | None = None) -> Iterator[list[str]]:
         MissingExtra: reading .xlsx needs openpyxl.
     """
     if path.suffix.lower() == ".csv":
-        with _opened(path) as file:
+        with opened(path) as file:
             yield from ([cell.strip() for cell in cells] for cells in csv.reader(file))
         return
     if path.suffix.lower() != ".xlsx":
@@ -229,13 +245,3 @@ def _row(path: Path, line: int, names: Sequence[str], cells: Sequence[str]) -> R
     if len(cells) < len(names):
         raise DatasetError(f"{path}:{line}: {len(cells)} cells, expected {len(names)} ({', '.join(names)})")
     return Row(path, line, {name: cell for name, cell in zip(names, cells, strict=False) if name})
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
-    """A text file whose decoding errors name the file."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield file
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path}: not UTF-8 text; is it the owner's file, unpacked?") from None

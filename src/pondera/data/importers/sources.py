@@ -8,15 +8,18 @@ from pathlib import Path
 
 from pondera.core.records import LabelScale, Sample
 from pondera.data.adapters import get_adapter
-from pondera.data.importers.generic import csv_samples, deqa_samples, folder_samples, huggingface_samples
+from pondera.data.importers.fields import Labels
+from pondera.data.importers.generic import deqa_samples, folder_samples
+from pondera.data.importers.hub import huggingface_samples
+from pondera.data.importers.own_table import csv_samples
 from pondera.data.importers.published import get_list, list_samples
 from pondera.errors import ConfigError
 
 GENERIC: Mapping[str, str] = {
-    "csv": "a comma or tab separated table with a header",
+    "csv": "a table with a header, cells separated by commas, semicolons or tabs",
     "folder": "images and videos below a folder, without labels",
     "deqa": "a JSON list as DeQA-Score publishes them",
-    "huggingface": "the parquet files of a downloaded Hugging Face data set",
+    "huggingface": "the parquet or Arrow files of a downloaded Hugging Face data set",
 }
 
 
@@ -29,6 +32,7 @@ class Options:
         scale: bounds of the labels.
         columns: field to column.
         lower_is_better: turn labels around.
+        levels: number of each word, for labels that are words.
         dataset: name of the data set; the file or folder name when not given.
     """
 
@@ -36,6 +40,7 @@ class Options:
     scale: LabelScale | None = None
     columns: Mapping[str, str] | None = None
     lower_is_better: bool = False
+    levels: Mapping[str, float] | None = None
     dataset: str | None = None
 
 
@@ -89,7 +94,7 @@ def open_source(name: str, root: Path, options: Options) -> Source:
 
 
 def _generic(name: str, root: Path, options: Options) -> Source:
-    dataset = options.dataset or root.stem
+    dataset = options.dataset or root.absolute().stem
     columns = options.columns or {}
     if name == "folder":
         _refuse_others(options, name, {"dataset"})
@@ -98,28 +103,21 @@ def _generic(name: str, root: Path, options: Options) -> Source:
         _refuse_others(options, name, {"dataset", "media"})
         samples = deqa_samples(root, dataset=dataset, media=options.media or root.parent)
     elif name == "csv":
-        samples = csv_samples(
-            root,
-            scale=_scale(options, name),
-            dataset=dataset,
-            columns=columns,
-            media=options.media or root.parent,
-            lower_is_better=options.lower_is_better,
-        )
+        place = options.media or root.parent
+        samples = csv_samples(root, _labels(options, name), dataset=dataset, columns=columns, media=place)
     else:
-        _refuse_others(options, name, {"dataset", "media", "scale", "columns"})
         if options.media is None:
             raise ConfigError("huggingface needs --media DIR: the folder that its images are written into")
         samples = huggingface_samples(
-            root, scale=_scale(options, name), dataset=dataset, columns=columns, media=options.media
+            root, _labels(options, name), dataset=dataset, columns=columns, media=options.media
         )
     return Source(samples, dataset, None)
 
 
-def _scale(options: Options, name: str) -> LabelScale:
+def _labels(options: Options, name: str) -> Labels:
     if options.scale is None:
         raise ConfigError(f"{name} needs --scale LOW HIGH: the bounds of its labels, such as --scale 1 5")
-    return options.scale
+    return Labels(options.scale, options.lower_is_better, options.levels or {})
 
 
 def _refuse_others(options: Options, name: str, known: set[str]) -> None:
