@@ -141,6 +141,14 @@ def test_near_copies_for_one_sample_are_dropped_and_other_samples_do_not_count()
     assert names_of_drops(candidates, duplicate_filter()) == ["duplicate"]
 
 
+def test_one_changed_word_makes_no_second_thought_for_a_sample_but_does_for_another():
+    text = "the edges of the house are soft and the sky above it shows strong grain in the dark parts of it, all told"
+    changed = text.replace("strong", "heavy")
+    other = Sample("b", (Media("b.png"),))
+    candidates = [candidate(text), candidate(changed, k=1), candidate(changed, sample=other)]
+    assert names_of_drops(candidates, duplicate_filter(max_copies=1)) == ["duplicate"]
+
+
 def test_a_thought_that_returns_word_by_word_is_dropped_after_the_allowed_copies():
     many = [candidate(sample=Sample(str(i), (Media("x.png"),))) for i in range(5)]
     assert names_of_drops(many, duplicate_filter(max_copies=3)) == ["duplicate"] * 2

@@ -12,8 +12,9 @@ from pondera.teach.filters.contradictions import contradiction_filter, second_op
 from pondera.teach.filters.copies import copied_filter, duplicate_filter
 from pondera.teach.filters.facts import fact_filter
 from pondera.teach.filters.form import format_filter, length_filter, range_filter, tolerance_filter, unfinished_filter
+from pondera.teach.filters.hints import hint_filter
 from pondera.teach.filters.language import language_filter
-from pondera.teach.filters.leaks import hint_filter, leak_filter
+from pondera.teach.filters.leaks import leak_filter
 from pondera.teach.filters.refusals import refusal_filter
 
 __all__ = [
@@ -49,6 +50,7 @@ def default_filters(answer_format: AnswerFormat | None = None) -> tuple[Filter, 
     body = answer_format.body
     # The fields of a JSON answer have scales of their own, so its mean contradicts nothing.
     scale = LabelScale(body.low, body.high) if isinstance(body, Numbers) else None
+    names = body.names if isinstance(body, Numbers) else ()
     return (
         refusal_filter(),
         range_filter(answer_format),
@@ -59,6 +61,6 @@ def default_filters(answer_format: AnswerFormat | None = None) -> tuple[Filter, 
         copied_filter(),
         hint_filter(),
         leak_filter(),
-        contradiction_filter(scale=scale),
+        contradiction_filter(scale=scale, names=names),
         duplicate_filter(),
     )

@@ -1,4 +1,4 @@
-"""Copies: thoughts that repeat the instructions, and thoughts that were kept before.
+"""Copies: thoughts that repeat the instructions or talk about them, and thoughts that were kept before.
 
 Near copies are found by the Jaccard similarity of their word triples. Among the few completions of one sample it is
 computed outright; over all samples MinHash signatures in bands name the few earlier thoughts worth comparing with.
@@ -18,18 +18,46 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pondera.teach.filters.base import Candidate, Check, Filter
+from pondera.teach.filters.text import Phrases
 
 _BANDS, _ROWS = 16, 4  # similar by 0.9: missed once in 3e7; by 0.3: compared in one of eight cases
 _PRIME = (1 << 31) - 1  # products of two numbers below it fit into 64 bits
+
+_ECHO = 0.5  # share of a thought's word triples that may stand in the prompt: aspects' names recur in honest ones
+_ECHO_WORDS = 12  # from which such a share says something
+# Words about the task and the form of the answer: nobody who describes a picture needs them.
+_TASK_TALK = Phrases(
+    (
+        r"\b(?:the\s+)?user\s+(?:is\s+asking|asks?|asked|wants?|wanted|requests?|requested|needs?|would\s+like|expects?"
+        r"|provided|uploaded|has\s+(?:asked|provided|given|uploaded))\b",
+        r"\bi(?:'m|\s+am|\s+was|\s+have\s+been|'ve\s+been)\s+(?:asked|instructed|supposed|required|requested|tasked"
+        r"|expected)\b",
+        r"\b(?:(?:my|our)\s+(?:task|assignment|job)|the\s+task)\s+(?:here\s+)?(?:is|says|asks|requires|wants)\b",
+        r"\b(?:the\s+)?(?:instructions?|prompt|guidelines|system\s+message)\s+(?:says?|asks?\s+(?:me|us|to)|requires?"
+        r"|tells?|states?|wants?|demands?|specif(?:y|ies)|given)\b",
+        r"\b(?:according\s+to|following|as\s+per|per)\s+(?:the|my|your)\s+(?:instructions?|prompt|guidelines|format"
+        r"|task)\b",
+        r"\b(?:think|answer|reasoning)\s+(?:tags?|blocks?|section)\b",
+        r"\b(?:inside|within|in)\s+(?:the\s+)?(?:think|answer|tags)\b(?!\s+of)",
+        r"\b(?:required|requested|specified|asked|output|answer|response)\s+format\b",
+        r"\bi\s+(?:need|have|must|should|will\s+now|'ll\s+now|'ll)\s+(?:to\s+)?(?:now\s+)?(?:output|put\s+(?:it|the|my)"
+        r"|write\s+(?:it|the|my|down)|close\s+with|end\s+with|respond|return|(?:give|provide|produce"
+        r"|start\s+with)\s+(?:a|an"
+        r"|one|the|my)\s+(?:\w+\s+)?(?:number|score|answer|rating|sentence|response))\b",
+        r"\b(?:two\s+decimals|decimal\s+places?)\b",
+    )
+)
 
 Triples = frozenset[int]
 Bands = list[tuple[int, bytes]]
 
 
 def copied_filter(longest: int = 7) -> Filter:
-    """Drops thoughts that repeat the instructions: more than `longest` words in a row that stand in the prompt.
+    """Drops thoughts that repeat the instructions or talk about them instead of the picture.
 
-    The text of a generated image (`Sample.text`) may be quoted. Candidates without a prompt pass.
+    That is: more than `longest` words in a row that stand in the prompt, more than half of all word triples, or words
+    about the task and the form of the answer. The text of a generated image (`Sample.text`) may be quoted. Candidates
+    without a prompt are only held against the last.
 
     Raises:
         ValueError: longest is below 1.
@@ -38,27 +66,40 @@ def copied_filter(longest: int = 7) -> Filter:
         raise ValueError(f"longest must be >= 1 (words), got {longest}")
 
     def check(candidate: Candidate) -> str | None:
-        prompt = candidate.prompt.replace(candidate.sample.text or "\0", "\0")
-        asked = set(_runs(_words(prompt), longest + 1))
-        copy = next((run for run in _runs(_words(candidate.think), longest + 1) if run in asked), None)
-        return None if copy is None else f"repeats the instructions: {' '.join(copy)!r}"
+        text = candidate.sample.text or "\0"
+        asked, said = (_words(words.replace(text, "\0")) for words in (candidate.prompt, candidate.think))
+        runs = set(_runs(asked, longest + 1))
+        copy = next((run for run in _runs(said, longest + 1) if run in runs), None)
+        if copy is not None:
+            return f"repeats the instructions: {' '.join(copy)!r}"
+        triples = list(_runs(said, 3))
+        echoed = len(set(_runs(asked, 3)).intersection(triples))
+        if len(said) >= _ECHO_WORDS and echoed > _ECHO * len(triples):
+            return f"repeats the instructions in {echoed} of {len(triples)} word triples"
+        talk = _TASK_TALK.find(candidate.think.lower())
+        return None if talk is None else f"talks about the task: {talk!r}"
 
-    return Filter("copied", "the thought repeats its instructions", lambda: check)
+    return Filter("copied", "the thought repeats its instructions or talks about them", lambda: check)
 
 
-def duplicate_filter(similarity: float = 0.9, max_copies: int = 100) -> Filter:
+def duplicate_filter(similarity: float = 0.9, max_copies: int = 100, own_similarity: float = 0.8) -> Filter:
     """Drops near copies among the completions of one sample, and thoughts that return too often over samples.
 
     Args:
-        similarity: share of common word triples (Jaccard) from which two thoughts count as one, (0, 1].
+        similarity: share of common word triples (Jaccard) from which thoughts on two samples count as one, (0, 1].
+        own_similarity: the same for thoughts on one sample; lower, because a second one should say something else. One
+            word of thirty that differs leaves 0.82.
         max_copies: how often one thought may stand for different samples, >= 1. Not too few: a teacher of few words
             rightly repeats itself on clean pictures.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    if not 0 < similarity <= 1 or max_copies < 1:
-        raise ValueError(f"need 0 < similarity <= 1 and max_copies >= 1, got {similarity} and {max_copies}")
+    if not 0 < similarity <= 1 or not 0 < own_similarity <= 1 or max_copies < 1:
+        raise ValueError(
+            "need 0 < similarity <= 1, 0 < own_similarity <= 1 and max_copies >= 1, got "
+            f"{similarity}, {own_similarity} and {max_copies}"
+        )
 
     def start() -> Check:
         everywhere = _Kept(similarity)
@@ -69,7 +110,7 @@ def duplicate_filter(similarity: float = 0.9, max_copies: int = 100) -> Filter:
             if not triples:  # an answer without a thought copies nothing
                 return None
             others = of_sample[candidate.sample.id]
-            if any(_jaccard(triples, other) >= similarity for other in others):
+            if any(_jaccard(triples, other) >= own_similarity for other in others):
                 return "nearly the same thought for the same sample"
             bands = _bands(triples)
             found = everywhere.nearest(triples, bands)

@@ -1,20 +1,25 @@
 """The language filter: is the thought in English?
 
 A light detector of our own, enough to drop thoughts that a teacher wrote in another language or that change language
-midway. It looks at scripts, and in Latin script at function words of nine languages, sentence by sentence. It does not
-tell apart languages that it has no words for; those count as foreign when they have letters that English lacks and no
-English function word. Short English without function words passes.
+midway. It looks at scripts, and in Latin script at function words of some languages, sentence by sentence. Languages
+that it has no words for count as foreign where hardly a word is English: neither a function word nor one of those that
+pictures are described with. Short texts pass.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 
 from pondera.teach.filters.base import Candidate, Filter
 
 _FOREIGN_SHARE = 0.1  # of letters outside Latin script: a quoted name is less
 _LONG_ENOUGH = 6  # words from which missing English function words say something
+_CERTAINLY_LONG = 12  # words from which English in plain letters shows
+_ENGLISH_SHARE = (
+    0.2  # English text has 0.4 and more of the words known here; telegrams about pictures have 0.3 and more
+)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -25,7 +30,30 @@ _ENGLISH = _words(
     "the an and or but of to in on at by for with from as is are was were be been it its this that these "
     "those there not no so than then which while because if all some most very too more less only both each "
     "every has have had does do can may would could should he she they his her their we you my your what "
-    "who where when how into over under behind between without within about"
+    "who where when how into over under behind between without within about any other another several various many "
+    "such "
+    "also however though although one i a don't can't isn't aren't doesn't it's there's i'm against around across "
+    "along near next towards during like out off up down per via"
+)
+_OF_PICTURES = _words(
+    "image picture photo photograph shot scene frame video clip view subject object foreground background centre "
+    "center "
+    "left right top bottom corner edge edges border light lighting lights shadow shadows highlight highlights dark "
+    "bright "
+    "colour colours color colors hue hues tone tones tint cast saturation saturated vivid pale natural warm cool "
+    "red green "
+    "blue yellow orange black white grey gray sharp sharpness soft softness blur blurred blurry focus crisp clear "
+    "clarity "
+    "detail details texture textures fine coarse smooth rough clean noise noisy grain grainy compression artefacts "
+    "artifacts blocks blocking blocky banding bands ringing exposure exposed overexposed underexposed contrast haze "
+    "hazy "
+    "motion shake camera lens quality good bad poor fair excellent strong weak slight slightly heavy heavily mild "
+    "severe "
+    "low high little visible lost missing defect defects worst aspect overall composition sky sea water tree trees "
+    "grass "
+    "house wall street face skin hair eye eyes hand hands person people man woman child dog cat bird flower flowers "
+    "car "
+    "boat mountain mountains snow sun evening morning night day"
 )
 # Words that are English words too, such as "die", "was", "son" or "met", are left out.
 _FOREIGN: dict[str, frozenset[str]] = {
@@ -38,6 +66,17 @@ _FOREIGN: dict[str, frozenset[str]] = {
     "Polish": _words("jest są nie się ale jak oraz przez dla bardzo obraz i w na z"),
     "Turkish": _words("ve bir çok var ama için ile değil daha görüntü renkler"),
     "Swedish": _words("och är inte ett det som på men mycket av bilden för med en"),
+    "Danish": _words("og er ikke et det som på meget af billedet med en den"),
+    "Norwegian": _words("og er ikke et det som på veldig av bildet med en den"),
+    "Indonesian": _words("yang dan di dengan ini itu tidak untuk pada dari tetapi gambar sangat"),
+    "Romanian": _words("și este nu un o în cu dar foarte imaginea sunt pe din"),
+    "Czech": _words("je se na v ale jsou velmi obraz není jako obrázek"),
+    "Hungarian": _words("és az nem egy de nagyon kép hogy"),
+    "Finnish": _words("ja ei mutta kuva hyvin kuin ovat se myös"),
+}
+_LANGUAGES_OF = {
+    word: tuple(name for name, words in _FOREIGN.items() if word in words)
+    for word in frozenset().union(*_FOREIGN.values())
 }
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<!\w)['‘][^'’]{1,80}['’](?!\w)")
 
@@ -63,20 +102,26 @@ def foreign_language(text: str) -> str | None:
     others = [char for char in letters if not unicodedata.name(char, "").startswith(("LATIN", "FULLWIDTH LATIN"))]
     if len(others) > _FOREIGN_SHARE * len(letters):
         return unicodedata.name(others[0]).split()[0].split("-")[0].capitalize()
-    for sentence in (text, *re.split(r"[.!?]\s", text)):
-        if (found := _latin_language(sentence)) is not None:
-            return found
-    return None
+    found = (_known_language(_words_of(sentence)) for sentence in (text, *re.split(r"[.!?]\s", text)))
+    return next((name for name in found if name), None) or _unknown_language(_words_of(text))
 
 
-def _latin_language(text: str) -> str | None:
-    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text.lower())
+def _words_of(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text.lower())
+
+
+def _known_language(words: list[str]) -> str | None:
     if len(words) < _LONG_ENOUGH:
         return None
     english = sum(word in _ENGLISH for word in words)
-    counts = {name: sum(word in stops for word in words) for name, stops in _FOREIGN.items()}
-    best = max(counts, key=lambda name: counts[name])
-    if counts[best] >= 2 and counts[best] > english:
+    counts = Counter(name for word in words for name in _LANGUAGES_OF.get(word, ()))
+    best, count = max(counts.items(), key=lambda pair: pair[1], default=("", 0))
+    if count >= 2 and count > english:
         return best
     has_foreign_letters = sum(not char.isascii() for word in words for char in word) >= 2
     return "foreign" if english == 0 and has_foreign_letters else None
+
+
+def _unknown_language(words: list[str]) -> str | None:
+    known = sum(word in _ENGLISH or word in _OF_PICTURES for word in words)
+    return "foreign" if len(words) >= _CERTAINLY_LONG and known < _ENGLISH_SHARE * len(words) else None

@@ -10,20 +10,25 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pondera.core.aspects import read_grades
+from pondera.core.aspects import GRADES, read_grades
 from pondera.teach.defects import ASPECT_OF
+
+_HUE = r"(?:green|blue|red|yellow|orange|magenta|purple|pink|cyan|violet)(?:ish)?"
 
 # More special kinds first: a match is taken out of the text, so that "mosquito noise" is no noise any more.
 _PATTERNS: dict[str, str] = {
     "harsh": r"harsh\w*|block(?:ed)? (?:up )?(?:shadows|blacks)|burnt lights|(?:too|very) contrasty|too much contrast"
     r"|contrast is (?:too )?(?:high|strong|hard)|middle tones are missing",
     "blocks": r"mosquito[ -]?(?:noise|like)?\w*|block(?:s|y|ing|iness)\b|macro-?block\w*|pixel(?:l?at\w+)|mosaic"
+    r"|square (?:patches|tiles|blocks)|(?:full of|into|of small) squares|ringing"
     r"|compress\w+|cod(?:ing|er|ec|ecs)\b|encod\w+|jpeg|artefacts?|artifacts?",
-    "smear": r"plastic|pulp|cleared away|smeared together"
+    "smear": r"plastic|waxy|pulp|cleared away|smeared together|smoothed (?:away|out|over)|wiped away"
+    r"|painted over|like (?:a |an )?(?:water-?colou?r|oil painting)"
     r"|(?:texture|detail) (?:is|are|was|has been) (?:\w+ )?(?:washed out|cleared away|wiped out)",
     "bands": r"band(?:s|ing|ed)\b|posteri[sz]\w+|false contours?|(?:into|visible|few) (?:visible )?steps|tone steps"
     r"|reduced to a few",
-    "specks": r"specks?\b|salt[ -]and[ -]pepper|impuls\w+|isolated dots|wrong pixels|hot pixels|sprinkled",
+    "specks": r"specks?\b|(?:black|white)(?: and (?:black|white))? (?:dots|pixels)"
+    r"|salt[ -]and[ -]pepper|impuls\w+|isolated dots|wrong pixels|hot pixels|sprinkled",
     "grain": r"nois[ey]\w*|grain\w*|speckl\w+",
     "blur": r"blurr?\w*|out[ -]of[ -]focus|defocus\w*|unsharp\w*|smear\w*|camera shake|hazy edges"
     r"|soft(?:ness)?\b(?! (?:light|lighting|tones?|colou?rs?|shadows?|transition|and even))"
@@ -41,9 +46,12 @@ _PATTERNS: dict[str, str] = {
     "vivid": r"over-?saturat\w+|(?:too|very|highly|overly) saturated|unnatural\w* (?:boosted|vivid|strong)"
     r"|too vivid|glaring|garish|artificial|gaudy"
     r"|(?:hues|colou?rs) (?:is|are) (?:\w+ )?too strong",
-    "cast": r"casts?\b|tint\w*|white balance",
+    "cast": r"casts?\b|ting(?:e|ed)\b|tint\w*|white balance|colou?r shift"
+    rf"|(?:sickly|unnatural) (?:{_HUE} )?(?:tone|hue|shade|veil|glow)\b"
+    rf"|(?:strong|slight|overall|distinct|heavy|faint|general|strange|odd) {_HUE} (?:tone|hue|shade|veil|glow)\b"
+    rf"|(?:too|everything is|all is|turned|shifted (?:to|towards?)) {_HUE}\b",
 }
-_KINDS = {kind: re.compile(rf"\b(?:{pattern})", re.I) for kind, pattern in _PATTERNS.items()}
+_KINDS = {kind: re.compile(rf"\b(?:{pattern})") for kind, pattern in _PATTERNS.items()}  # for text in lower case
 
 # What is said of an aspect by somebody who finds nothing wrong with it.
 _PRAISE = {
@@ -56,33 +64,33 @@ _PRAISE = {
     "colour": r"(?:natural|rich|true|beautiful) (?:hues|colou?rs)"
     r"|(?:hues|colou?rs) are (?:\w+ and )?(?:natural|right|rich|true)",
 }
-_PRAISED = {aspect: re.compile(rf"\b(?:{pattern})", re.I) for aspect, pattern in _PRAISE.items()}
+_PRAISED = {aspect: re.compile(rf"\b(?:{pattern})") for aspect, pattern in _PRAISE.items()}
 
 _CLAUSE = re.compile(
     r"[.;:!?]\s|,\s(?:but|while|and|yet|whereas|though|which|otherwise)\s|,\s|\s(?:but|while|whereas)\s"
 )
 _DENIAL = re.compile(
-    r"\b(?:no|not|never|without|free (?:of|from)|nor|neither|none|lack of|lacks|absence of|hardly any|cannot see any"
+    r"\b(?:no|not|never|without|free (?:of|from)|nor|neither|none|lack of|lacks|absence of|hardly any|nothing (?:is"
+    r"|looks|seems)|cannot see any"
     r"|can't see any|unable to find)\s+(?:\w+\s+){0,3}$",
-    re.I,
 )
-_DENIED_BEHIND = re.compile(r"^\s*(?:-free|(?:is|are) (?:absent|not visible|low|hardly visible|no problem))\b", re.I)
+_DENIED_BEHIND = re.compile(r"^\s*(?:-free|(?:is|are) (?:absent|not visible|low|hardly visible|no problem))\b")
 _STRENGTHS: tuple[tuple[float, re.Pattern[str]], ...] = (
-    (5.0, re.compile(r"\b(?:extreme\w*|totally|completely|entirely|all over|destroy\w*|ruin\w*|beyond)\b", re.I)),
+    (5.0, re.compile(r"\b(?:extreme\w*|totally|completely|entirely|all over|destroy\w*|ruin\w*|beyond)\b")),
     (
         4.5,
-        re.compile(r"\b(?:heav\w+|strong\w*|sever\w+|badly|far too|massive\w*|very|much|terribl\w+|drowns?)\b", re.I),
+        re.compile(r"\b(?:heav\w+|strong\w*|sever\w+|badly|far too|massive\w*|very|much|terribl\w+|drowns?)\b"),
     ),
     (
         1.5,
         re.compile(
             r"\b(?:slight\w*|a little|little|somewhat|mild\w*|a bit|faint\w*|hardly|barely|minor|weak|subtle|some"
             r"|a touch)\b",
-            re.I,
         ),
     ),
 )
 _PLAIN_STRENGTH = 3.0  # "clearly", "visibly", or no word at all
+_GRADE = re.compile(rf"\b(?:{'|'.join(GRADES)})\b", re.I)
 _GRADE_STEP = 1.25  # grades 5 to 1 over severities 0 to 5
 
 _PLACES: dict[str, str] = {
@@ -122,7 +130,7 @@ def read_mentions(text: str) -> list[Mention]:
     Args:
         text: any text in English.
     """
-    found = [mention for clause in _CLAUSE.split(text) for mention in _read_clause(clause)]
+    found = [mention for clause in clauses(text) for mention in read_clause(clause)]
     return found + [Mention(aspect, None, _GRADE_STEP * (5 - grade)) for aspect, grade in read_grades(text).items()]
 
 
@@ -138,23 +146,40 @@ def stated_severities(text: str) -> dict[str, float]:
     return severities | graded
 
 
+def severity_as_grade(severity: float) -> float:
+    """The grade, 1 to 5, that a stated severity, 0 to 5, means."""
+    return 5 - severity / _GRADE_STEP
+
+
 def stated_kinds(text: str) -> set[str]:
     """The kinds of damage that a text claims to see."""
     return {mention.kind for mention in read_mentions(text) if mention.kind is not None and mention.severity > 0}
 
 
-def _read_clause(clause: str) -> list[Mention]:
-    places = frozenset(name for name, pattern in _PLACED.items() if pattern.search(clause))
+def clauses(text: str) -> list[str]:
+    """The parts of a text that each say one thing, roughly: what stands between its stops, commas and contrasts."""
+    return _CLAUSE.split(text)
+
+
+def read_clause(clause: str) -> list[Mention]:
+    """What one clause says about damage, in its order, without grades."""
+    rest = _without_grades(clause).lower()
     found: list[tuple[int, Mention]] = []
-    rest = _without_grades(clause)
     for kind, pattern in _KINDS.items():
-        for match in pattern.finditer(rest):
+        matches = list(pattern.finditer(rest))
+        for match in matches:
             severity = _severity(rest[: match.start()], match.group(), rest[match.end() :])
-            found.append((match.start(), Mention(ASPECT_OF[kind], kind, severity, places if severity else frozenset())))
-        rest = pattern.sub(lambda match: "_" * len(match.group()), rest)
+            places = _places(clause) if severity else frozenset[str]()
+            found.append((match.start(), Mention(ASPECT_OF[kind], kind, severity, places)))
+        if matches:
+            rest = pattern.sub(lambda match: "_" * len(match.group()), rest)
     for aspect, pattern in _PRAISED.items():
         found += [(m.start(), Mention(aspect, None, 0.0)) for m in pattern.finditer(rest) if not _is_negated(rest, m)]
     return [mention for _, mention in sorted(found, key=lambda pair: pair[0])]
+
+
+def _places(clause: str) -> frozenset[str]:
+    return frozenset(name for name, pattern in _PLACED.items() if pattern.search(clause))
 
 
 def _severity(before: str, word: str, behind: str) -> float:
@@ -175,6 +200,6 @@ def _is_negated(text: str, match: re.Match[str]) -> bool:
 
 def _without_grades(clause: str) -> str:
     """Aspect names beside their grades are no mentions of damage: "noise is excellent", "good noise"."""
-    if not read_grades(clause):
+    if not _GRADE.search(clause) or not read_grades(clause):  # the first is cheap
         return clause
     return re.sub(r"\b(?:sharpness|noise|compression|exposure|contrast|colou?r)\b", "_", clause, flags=re.I)
