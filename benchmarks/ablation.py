@@ -6,7 +6,8 @@
 
 Rows: `answers` (recipe q-ponder-no-reasoning-nano), `reasoning` (q-ponder-ci-nano) and `reinforced` (q-ponder-nano).
 Further rows vary the cold start: `epochs-1`, `epochs-2`, `epochs-4` instead of six, `levels` with soft level labels.
-All rows of a seed start from one pretrained tower, and `reinforced` from `reasoning`, which is what the recipes give.
+All rows start from the pretrained tower of the package, and `reinforced` from `reasoning`, which is what the recipes
+give.
 
 Data: the bundled training and validation photographs, shuffled by --split-seed: the first nine are learned from, the
 other seven only scored; the package's eight test photographs are not touched. One data set for all seeds; a seed sets
@@ -33,9 +34,9 @@ from pondera import prompts
 from pondera.assess import load
 from pondera.config import load_recipe
 from pondera.core.correlation import plcc, srcc
-from pondera.core.records import Media, Sample
+from pondera.core.records import Sample
 from pondera.data.images import load_image
-from pondera.data.manifest import read_manifest, write_manifest
+from pondera.data.manifest import read_manifest
 from pondera.data.photographs import PHOTOGRAPH_SPLITS
 from pondera.data.synthesize import bundled_references, synthesize
 from pondera.engine.run import run_recipe
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def make_data(out: Path, split_seed: int) -> list[Sample]:
-    """Write rationales.jsonl and pristine.jsonl; the held-out samples."""
+    """Write rationales.jsonl; the held-out samples."""
     references, _ = bundled_references()
     references = [r for r in references if PHOTOGRAPH_SPLITS[r.content] != "test"]
     order = np.random.default_rng(split_seed).permutation(len(references))
@@ -103,11 +104,6 @@ def make_data(out: Path, split_seed: int) -> list[Sample]:
     )
     train = read_manifest(manifest, split="train")
     distill(train, MeasuringTeacher(), out / "rationales.jsonl", replace_score=True)
-    pristine = [r for r in references if splits[r.content] == "train"]
-    write_manifest(
-        out / "pristine.jsonl",
-        [Sample(r.content, (Media(str(r.source)),), split="train", reference=r.content) for r in pristine],
-    )
     return read_manifest(manifest, split="held-out")
 
 
@@ -129,31 +125,14 @@ def run(out: Path, seed: int, row: str, held_out: Sequence[Sample], changes: Seq
 
 
 def train(out: Path, seed: int, row: str, changes: Sequence[str]) -> Path:
-    """The folder of the row's model; stages that rows share are trained once and copied."""
+    """The folder of the row's model; `reinforced` starts from a copy of the model of `reasoning`."""
     recipe_name, stage, own = ROWS[row]
-    paths = [f"data.manifest={out / 'rationales.jsonl'}", f"stages.pretrain.pristine={out / 'pristine.jsonl'}"]
     folder = out / f"seed-{seed}" / row
-    shared = {"cold_start": "reasoning"} if row == "reinforced" else {}
-    for name, source in ({} if row == "answers" else {"pretrain": "answers"} | shared).items():
-        if not (folder / "stages" / name / "model").is_dir():
-            ready = out / f"seed-{seed}" / source / "stages" / name / "model"
-            if not ready.is_dir():
-                only = None if source == "reasoning" else name
-                train_recipe(out, seed, source, only, changes)
-            shutil.copytree(ready, folder / "stages" / name / "model")
-    run_recipe(load_recipe(recipe_name, [*paths, f"seed={seed}", *own, *changes]), folder, resume=True)
+    if row == "reinforced" and not (folder / "stages" / "cold_start" / "model").is_dir():
+        shutil.copytree(train(out, seed, "reasoning", changes), folder / "stages" / "cold_start" / "model")
+    data = f"data.manifest={out / 'rationales.jsonl'}"
+    run_recipe(load_recipe(recipe_name, [data, f"seed={seed}", *own, *changes]), folder, resume=True)
     return folder / "stages" / stage / "model"
-
-
-def train_recipe(out: Path, seed: int, row: str, only_stage: str | None, changes: Sequence[str]) -> None:
-    """A stage that another row needs first."""
-    if only_stage is None:
-        train(out, seed, row, changes)
-        return
-    recipe_name, _, own = ROWS[row]
-    paths = [f"data.manifest={out / 'rationales.jsonl'}", f"stages.pretrain.pristine={out / 'pristine.jsonl'}"]
-    recipe = load_recipe(recipe_name, [*paths, f"seed={seed}", *own, *changes])
-    run_recipe(recipe, out / f"seed-{seed}" / row, only_stage=only_stage, resume=True)
 
 
 def score(model: Path, samples: Sequence[Sample], *, reasons: bool) -> tuple[list[float], list[float]]:

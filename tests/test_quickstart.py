@@ -10,13 +10,13 @@ from pondera.quickstart import Size, run_quickstart
 
 TINY = Size(per_reference={"train": 2, "val": 3, "test": 4}, dead_leaves=1)
 SMALL = (
+    "model.vision_from=null",
     "model.hidden_size=32",
     "model.num_layers=1",
     "model.vision_widths=[8, 16]",
     "model.tile_px=32",
     "prompts.max_new_tokens=72",
     "data.validation_samples=4",
-    "stages.pretrain.steps=4",
     "stages.cold_start.epochs=60",
     "stages.reinforce.steps=2",
     "stages.reinforce.samples_per_step=4",

@@ -83,6 +83,7 @@ def data(tmp_path_factory):
     )
     samples = [replace(sample, mos_std=0.5) for sample in read_manifest(path)]
     write_manifest(folder / "koniq10k.jsonl", samples)
+    write_manifest(folder / "pristine.jsonl", (s for s in samples if s.split == "train"))
     for kind in KINDS:
         write_manifest(folder / f"{kind}.jsonl", derive(samples, kind))
     spoken = {r.sample: r.completion for r in MeasuringTeacher(1).respond(samples, 1, 0)}
@@ -94,6 +95,7 @@ def _tiny(name: str, data) -> Recipe:
     """The recipe with its data found, a tiny model and a step or two a stage."""
     values = load_recipe(name).model_dump(mode="json")
     values["model"] |= {"hidden_size": 32, "num_layers": 1, "vision_widths": [8, 16], "tile_px": 32, "num_crops": 1}
+    values["model"]["vision_from"] = None
     for section in [values, *values["stages"]]:
         if section.get("data"):
             own = section["data"]["manifest"]

@@ -4,7 +4,6 @@ Every stage leaves its result in the output folder and is skipped when it is the
 where it was.
 
     OUT/data/            images with pseudo-MOS labels, split by content
-    OUT/pristine.jsonl   the undistorted training pictures
     OUT/rationales.jsonl the training manifest with the teacher's rationales
     OUT/run/             the training run (recipe `quickstart`)
     OUT/evaluation/      predictions and metrics of the teacher, the cold start and the reinforced model
@@ -21,13 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from pondera.assess import load
 from pondera.config import load_recipe
 from pondera.core.aspects import worst_aspect
-from pondera.core.records import Media, Sample
-from pondera.data.dead_leaves import DeadLeaves
+from pondera.core.records import Sample
 from pondera.data.distortions import DISTORTIONS
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.data.synthesize import bundled_references, synthesize
@@ -71,11 +67,8 @@ def run_quickstart(out: Path, *, seed: int = 0, size: Size = FULL, overrides: tu
     manifest = _make_data(out / "data", seed, size)
     rationales = out / "rationales.jsonl"
     _distil(manifest, out / "distillation", rationales, seed)
-    pristine = _list_pristine(out, size)
-    own = {"data.manifest": rationales, "stages.pretrain.pristine": pristine}
-    paths = [f"{key}={path.as_posix()}" for key, path in own.items()]
-    recipe = load_recipe("quickstart", [*paths, f"seed={seed}", *overrides])
-    _say("training: vision tower, cold start, reinforcement")
+    recipe = load_recipe("quickstart", [f"data.manifest={rationales.as_posix()}", f"seed={seed}", *overrides])
+    _say("training: cold start, reinforcement")
     final = run_recipe(recipe, out / "run", resume=True)
     evaluations = _evaluate_all(read_manifest(manifest, split="test"), out)
     report = _report(evaluations, out)
@@ -95,27 +88,6 @@ def _make_data(folder: Path, seed: int, size: Size) -> Path:
         seed=seed,
         on_progress=_bar("synthesize"),
     )
-
-
-def _list_pristine(out: Path, size: Size) -> Path:
-    """A manifest of the undistorted training pictures; the procedural ones are written as files."""
-    manifest = out / "pristine.jsonl"
-    if manifest.is_file():
-        return manifest
-    references, splits = bundled_references(size.dead_leaves)
-    samples = []
-    for reference in references:
-        if splits[reference.content] != "train":
-            continue
-        source = reference.source
-        if isinstance(source, DeadLeaves):
-            path = out / "pristine" / f"{reference.content}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(source.image()).save(path)
-            source = path
-        samples.append(Sample(reference.content, (Media(str(source)),), split="train", reference=reference.content))
-    write_manifest(manifest, samples)
-    return manifest
 
 
 def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:

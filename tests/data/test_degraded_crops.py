@@ -6,6 +6,7 @@ import pytest
 from pondera.data.dead_leaves import DeadLeaves
 from pondera.data.degraded_crops import crop_group
 from pondera.data.distortions import DISTORTIONS
+from pondera.data.full_reference import mdsi, pseudo_mos
 
 PICTURES = [DeadLeaves(n, (160, 120)).image() for n in (1, 2)]
 
@@ -64,3 +65,12 @@ def test_a_picture_smaller_than_a_view_is_mirrored():
 def test_no_pictures_or_one_version_are_refused(pictures, versions):
     with pytest.raises(ValueError, match="need pictures and at least 2 versions"):
         _group(0, pictures=pictures, versions=versions)
+
+
+def test_the_pseudo_mos_of_a_version_is_what_mdsi_says_of_it_beside_the_first():
+    assert _group(1).pseudo_mos_V is None
+    group = crop_group(PICTURES, side_px=32, num_versions=6, seed=0, index=1, with_pseudo_mos=True)
+    assert np.array_equal(group.views_VPPC, _group(1).views_VPPC)
+    expected = [pseudo_mos(mdsi(group.views_VPPC[0], view)) for view in group.views_VPPC]
+    assert group.pseudo_mos_V == pytest.approx(expected, rel=1e-6)
+    assert group.pseudo_mos_V[0] == 5 and min(expected) < 4

@@ -69,6 +69,12 @@ def test_a_fresh_model_may_start_with_the_tower_of_another(tmp_path):
     _take_vision(own.model, str(tmp_path))
     first, second = other.model.model.vision_tower.state_dict(), own.model.model.vision_tower.state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+    before, after = other.model.model.projector, own.model.model.projector
+    assert torch.equal(before.linear_2.weight, after.linear_2.weight)  # the decoders are equally wide
+    assert after.place.shape != before.place.shape
+    wider = tiny_family(hidden_size=64)
+    _take_vision(wider.model, str(tmp_path))
+    assert wider.model.model.projector.linear_2.weight.shape == (64, 64)
     with pytest.raises(ConfigError, match="other widths"):
         _take_vision(tiny_family(vision_widths=(8, 24)).model, str(tmp_path))
 

@@ -106,18 +106,25 @@ def test_every_loss_reaches_the_tower_and_levels_alone_is_the_mean_squared_error
     groups = [crop_group(pictures, side_px=32, num_versions=4, seed=0, index=i, num_types=2) for i in range(2)]
     pixels = torch.from_numpy(np.concatenate([g.views_VPPC for g in groups])).movedim(-1, 1).float() / 127.5 - 1
     levels = torch.from_numpy(np.stack([g.level_VT for g in groups]))
-    objective = ("levels", "ranking", "distance", "text")
+    mos = torch.tensor([[5.0, 4.0, 2.0, 1.0], [5.0, 3.0, 3.0, 2.0]])
+    objective = ("levels", "full_reference", "ranking", "distance", "text")
     torch.manual_seed(0)
     head = TowerHead(family, objective)
     found = head(pixels)
     assert found["text"].shape[0] == 1 + 5 * len(DISTORTIONS)
-    losses = tower_losses(found, levels, objective)
+    losses = tower_losses(found, levels, objective, mos)
+    assert set(losses) == set(objective)
     weight = next(head.vision_tower.parameters())
     for name, loss in losses.items():
         [gradient] = torch.autograd.grad(loss, weight, retain_graph=True)
         assert float(gradient.abs().max()) > 0, name
     expected = F.mse_loss(found["levels"], level_targets(levels.flatten(0, 1)))
     assert tower_losses(found, levels, ("levels",)) == {"levels": expected}
+    # 1 to 5 on -0.5 to 0.5, by hand: a read-out of 0.25 everywhere is 4.
+    constant = {"quality": torch.full((8,), 0.25)}
+    errors = [1, 0, 2, 3, 1, 1, 1, 2]
+    by_hand = sum((e / 4) ** 2 for e in errors) / 8
+    assert float(tower_losses(constant, levels, (), mos)["full_reference"]) == pytest.approx(by_hand)
 
 
 def test_versions_of_few_types_have_more_to_order_than_versions_of_all():

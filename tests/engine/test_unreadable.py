@@ -7,10 +7,13 @@ import logging
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pondera.core.records import Media, Sample
+from pondera.data.images import load_image
 from pondera.data.manifest import read_manifest
+from pondera.engine import pretrain
 from pondera.engine.run import run_recipe
 from pondera.engine.unreadable import Refill, Unreadable
 from pondera.errors import MediaError, TrainingError
@@ -117,3 +120,15 @@ def test_a_picture_that_pretraining_cannot_read_is_left_out_and_too_many_stop_it
     assert "pristine picture 's0' is skipped" in caplog.text
     with pytest.raises(TrainingError, match="1 of 4 pristine pictures cannot be read"):
         run_recipe(small_recipe(manifest), tmp_path / "stopped", only_stage="pretrain")
+
+
+def test_pictures_are_read_when_looked_up_and_only_the_last_ones_stay_in_memory(manifest, monkeypatch):
+    paths = [manifest.parent / f"{i}.png" for i in range(3)]
+    reads = []
+    monkeypatch.setattr(pretrain, "load_image", lambda path: reads.append(path) or load_image(path))
+    monkeypatch.setattr(pretrain, "_PICTURES_KEPT", 2)
+    pictures = pretrain.Pictures(paths)
+    assert len(pictures) == 3 and not reads
+    for index in (0, 1, 0, 2, 0, 1):
+        assert np.array_equal(pictures[index], load_image(paths[index]))
+    assert reads == [paths[0], paths[1], paths[2], paths[1]]

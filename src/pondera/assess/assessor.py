@@ -29,7 +29,7 @@ from pondera.data.presentation import Change, Presentation, kind_of, present, sh
 from pondera.errors import ConfigError, ManifestError, MediaError, MissingExtra, ModelError
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
-from pondera.models import EncodedPrompt, Family, LoadedModel, ModelCard, load_model
+from pondera.models import TOWERS, EncodedPrompt, Family, LoadedModel, ModelCard, load_model
 from pondera.prompts import Prompt
 
 Mode = Literal["reason", "fast", "consensus"]
@@ -351,6 +351,10 @@ def load(
     Raises:
         ModelError: the model cannot be loaded.
     """
+    if model in TOWERS:
+        raise ModelError(
+            f"{model!r} has no speech: it is {TOWERS[model]}. Score with 'nano', or a model trained from it"
+        )
     loaded: LoadedModel = load_model(model, device=device, kind=kind)
     wanted = LabelScale(*scale) if scale is not None else None
     return Assessor(loaded.family, loaded.card, scale=wanted, weights_hash=loaded.weights_hash)

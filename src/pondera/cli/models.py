@@ -15,9 +15,9 @@ app = typer.Typer(help="Show models.", no_args_is_help=True)
 @app.command("list", epilog="\b\nExample:\n  pondera models list")
 def list_() -> None:
     """List what --model takes."""
-    from pondera.models import BUILT_IN  # loads torch
+    from pondera.models import BUILT_IN, TOWERS  # loads torch
 
-    rows = [*BUILT_IN.items()]
+    rows = [*BUILT_IN.items(), *TOWERS.items()]
     rows.append(("FOLDER", "weights and processor in the transformers format, such as RUN/final of a training run"))
     rows.append(("ORGANISATION/NAME", "a stock image-text-to-text model of the Hugging Face hub, no remote code"))
     typer.echo(aligned(rows))

@@ -35,7 +35,9 @@ class ModelSection(Strict):
     cell_changes: bool = Field(False, description="A fresh nano model also sees how successive cells differ.")
     mirror: bool = Field(True, description="Mirror views in training; off where places have an order, as in a montage.")
     vision_from: str | None = Field(
-        None, description="Nano model, name or folder, whose vision tower a fresh nano model starts with."
+        None,
+        description="Nano model, name or folder, whose vision tower a fresh nano model starts with; with the same "
+        "`hidden_size`, its projector too.",
     )
 
     lora: LoraSection | None = Field(None, description="Train an adapter in cold start and reinforcement; null is all.")

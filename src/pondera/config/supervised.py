@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pondera.config.sections import DataSection, Keep, OptimiserSection, Precision, PromptSection, Strict, Wordings
 
-Objective = Literal["levels", "ranking", "distance", "text"]
+Objective = Literal["levels", "full_reference", "ranking", "distance", "text"]
 
 
 class PretrainStage(Strict):
@@ -23,8 +23,8 @@ class PretrainStage(Strict):
     objective: tuple[Objective, ...] = Field(
         ("levels",),
         min_length=1,
-        description="Losses that are added up: levels regresses the distortions; ranking, distance and text are "
-        "HiRQA-style, on crops whose versions share two types.",
+        description="Losses that are added up: levels regresses the distortions, full_reference what MDSI says of each "
+        "version; ranking, distance and text are HiRQA-style, on crops whose versions share two types.",
     )
     steps: int = Field(ge=1)
     batch_size: int = Field(16, ge=1, description="Crops per process and step.")

@@ -2,7 +2,8 @@
 
 The versions of one crop differ in their damage and in nothing else, so whatever tells them apart is the damage; in a
 batch of unrelated images it is mostly the scene. Made on the fly, so no version is seen twice. Nothing here is an
-opinion: type and level of a distortion are facts. Shape letters: V versions, T types of distortion, P side in pixels.
+opinion: type and level of a distortion are facts, and so is what a full-reference metric says of a version. Shape
+letters: V versions, T types of distortion, P side in pixels.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from PIL import Image
 
 from pondera.core.records import Distortion
 from pondera.data.distortions import CAPTURE_ORDER, DISTORTIONS, distort
+from pondera.data.full_reference import mdsi, pseudo_mos
 
 UInt8Array = NDArray[np.uint8]
 
@@ -32,10 +34,12 @@ class CropGroup:
     Args:
         views_VPPC: uint8 [V, P, P, 3].
         level_VT: level of each type in `DISTORTIONS`, as a share of the strongest: 0 (absent) to 1, [V, T].
+        pseudo_mos_V: of each version against the first, 1 to 5, [V]; None where it was not asked for.
     """
 
     views_VPPC: UInt8Array
     level_VT: NDArray[np.float32]
+    pseudo_mos_V: NDArray[np.float32] | None = None
 
 
 def crop_group(
@@ -46,17 +50,19 @@ def crop_group(
     seed: int,
     index: int,
     num_types: int | None = None,
+    with_pseudo_mos: bool = False,
 ) -> CropGroup:
     """Group number `index` of the endless sequence that `seed` names.
 
     Args:
-        pictures: pristine, uint8 [H, W, 3] of any size; each is chosen equally often.
+        pictures: pristine, uint8 [H, W, 3] of any size; each is chosen equally often. Only one is looked up.
         side_px: P.
         num_versions: V, >= 2.
         seed: >= 0.
         index: >= 0; groups do not depend on each other.
         num_types: draw the damage of all versions from so many types, so that more of them differ in strength only;
             None draws from all.
+        with_pseudo_mos: also compare each version with the untouched one.
 
     Raises:
         ValueError: there are no pictures, or fewer than two versions.
@@ -83,7 +89,8 @@ def crop_group(
             damaged = distort(damaged, distortion, int(generator.integers(2**31)))
         views.append(_small(damaged, side_px) if is_thumbnail else _cut(damaged, side_px, place))
         levels.append(_level_vector(distortions))
-    return CropGroup(np.stack(views), np.stack(levels))
+    mos = [pseudo_mos(mdsi(views[0], view)) for view in views] if with_pseudo_mos else None
+    return CropGroup(np.stack(views), np.stack(levels), None if mos is None else np.array(mos, np.float32))
 
 
 def _crop(picture: UInt8Array, size: Sequence[int], generator: np.random.Generator) -> UInt8Array:

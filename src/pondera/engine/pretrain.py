@@ -2,12 +2,13 @@
 
 A tower that starts from random weights finds noise, blur and blocking slowly when its only teacher is text. Here it
 sees crops of pristine pictures, each in several damaged versions side by side (`pondera.data.degraded_crops`), and
-regresses the levels of the distortions (mean squared error, our own), or learns with HiRQA-style losses
-(`tower_losses`): facts, no opinion.
+regresses the levels of the distortions and what a full-reference metric says of each version (mean squared errors, our
+own), or learns with HiRQA-style losses (`tower_losses`): facts, no opinion.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ from pondera.errors import MediaError, TrainingError
 from pondera.models import Family, ModelCard
 from pondera.models.nano.processing import to_pixel_values
 
+_PICTURES_KEPT = 32  # of 512 x 512: 25 MiB in each process that makes crops
 _TYPES_TO_RANK = 2  # with all types in play, hardly two versions of a crop would differ in strength only
+_OF_RANKS = {"ranking", "distance", "text"}
 
 
 class TowerHead(nn.Module):
@@ -54,6 +57,8 @@ class TowerHead(nn.Module):
         if "levels" in objective:
             # Aspects and the strongest level follow from the types; reading them out too shapes what types share.
             self.read_outs["levels"] = nn.Linear(width, len(DISTORTIONS) + len(ASPECTS) + 1)
+        if "full_reference" in objective:
+            self.read_outs["quality"] = nn.Linear(width, 1)
         if "ranking" in objective:
             self.read_outs["score"] = nn.Linear(width, 1)
         if "text" in objective:
@@ -62,7 +67,8 @@ class TowerHead(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
         """Views [N, 3, px, px] -> embeddings `z` [N, D] of length 1; `levels` [N, types + aspects + 1], as
-        `level_targets` orders them; `score` [N] in [0, 1]; `text` [C, D], the texts' embeddings of length 1."""
+        `level_targets` orders them; `quality` [N]; `score` [N] in [0, 1]; `text` [C, D], the texts' embeddings of
+        length 1."""
         cells = self._encode_views(pixel_values[:, None])
         pooled = self.projector.without_place(cells).mean((1, 2))
         found = {"z": F.normalize(pooled.float(), dim=-1)}
@@ -71,13 +77,18 @@ class TowerHead(nn.Module):
                 found[name] = F.normalize(read_out(self.words_CD).float(), dim=-1)
             else:
                 found[name] = read_out(pooled).float()
+        if "quality" in found:
+            found["quality"] = found["quality"].squeeze(-1)
         if "score" in found:
             found["score"] = found["score"].squeeze(-1).sigmoid()
         return found
 
 
 def tower_losses(
-    found: Mapping[str, torch.Tensor], level_GVT: torch.Tensor, objective: Sequence[str]
+    found: Mapping[str, torch.Tensor],
+    level_GVT: torch.Tensor,
+    objective: Sequence[str],
+    mos_GV: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """The losses of an objective by name, unweighted.
 
@@ -85,11 +96,14 @@ def tower_losses(
         found: what `TowerHead` gives for N = G x V views, groups one after the other.
         level_GVT: level of each type in each version, as a share of the strongest.
         objective: names.
+        mos_GV: pseudo-MOS of each version, 1 to 5, where "full_reference" is among them.
     """
     shape, level_NT = level_GVT.shape[:2], level_GVT.flatten(0, 1)
     losses = {}
     if "levels" in objective:
         losses["levels"] = F.mse_loss(found["levels"], level_targets(level_NT))
+    if mos_GV is not None:
+        losses["full_reference"] = F.mse_loss(found["quality"], (mos_GV.flatten() - 3) / 4)
     if "ranking" in objective:
         losses["ranking"] = ranking_loss(found["score"].view(shape), level_GVT)
     if "distance" in objective:
@@ -118,6 +132,34 @@ def level_targets(level_NT: torch.Tensor) -> torch.Tensor:
     return torch.cat([level_NT, level_NA, level_NT.amax(1, keepdim=True)], dim=1)
 
 
+class Pictures(Sequence[np.ndarray]):
+    """Files as uint8 [H, W, 3], read when they are looked up; the last few stay in memory, thousands would not fit.
+
+    Args:
+        paths: of the files.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One picture.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        if index not in self._kept:
+            self._kept[index] = load_image(self.paths[index])
+        self._kept.move_to_end(index)
+        if len(self._kept) > _PICTURES_KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[index]
+
+
 class CropGroups(torch.utils.data.Dataset[CropGroup]):
     """Groups of one run, made when asked for; item n is the same in every process and after every resume.
 
@@ -141,16 +183,19 @@ class CropGroups(torch.utils.data.Dataset[CropGroup]):
             num_versions=self.stage.versions,
             seed=self.seed,
             index=index,
-            num_types=None if self.stage.objective == ("levels",) else _TYPES_TO_RANK,
+            num_types=_TYPES_TO_RANK if _OF_RANKS & set(self.stage.objective) else None,
+            with_pseudo_mos="full_reference" in self.stage.objective,
         )
 
 
 def collate(groups: Sequence[CropGroup]) -> dict[str, torch.Tensor]:
     """All versions of all groups in one batch."""
-    return {
+    batch = {
         "views": torch.from_numpy(np.concatenate([group.views_VPPC for group in groups])),
         "levels": torch.from_numpy(np.stack([group.level_VT for group in groups])),
     }
+    mos = [group.pseudo_mos_V for group in groups if group.pseudo_mos_V is not None]
+    return {**batch, "mos": torch.from_numpy(np.stack(mos))} if mos else batch
 
 
 class PretrainTrainer(StageTrainer):
@@ -173,7 +218,8 @@ class PretrainTrainer(StageTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One batch."""
-        losses = tower_losses(model(to_pixel_values(inputs["views"])), inputs["levels"], self.objective)
+        found = model(to_pixel_values(inputs["views"]))
+        losses = tower_losses(found, inputs["levels"], self.objective, inputs.get("mos"))
         if len(losses) > 1:
             self._step_logs = {f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}
         return sum((WEIGHTS[name] * loss for name, loss in losses.items()), torch.zeros((), device=self.args.device))
@@ -225,16 +271,18 @@ def run_pretrain(
     trainer.run(resume=resume)
 
 
-def _pictures(samples: Sequence[Sample], max_unreadable: float) -> list[np.ndarray]:
-    """Those that can be read."""
+def _pictures(samples: Sequence[Sample], max_unreadable: float) -> Pictures:
+    """Those that can be read; each is read once to know, before hours are spent."""
     unreadable = Unreadable(len(samples), max_unreadable, "pristine picture")
-    pictures = []
+    readable = []
     for sample in samples:
         try:
-            pictures.append(load_image(sample.path()))
+            load_image(sample.path())
         except MediaError as error:
             unreadable.add(sample.id, str(error))
-    return pictures
+        else:
+            readable.append(Path(sample.path()))
+    return Pictures(readable)
 
 
 def pristine_samples(stage: PretrainStage, validation: Sequence[Sample]) -> list[Sample]:

@@ -326,14 +326,17 @@ def _some_videos(samples: Sequence[Sample], num: int = 8) -> list[Sample]:
 
 
 def _take_vision(model: Any, source: str) -> None:
-    """Copy the vision tower of another nano model."""
+    """Copy the vision tower of another nano model, and its projector where both decoders are equally wide; which view
+    a token is from is learned anew."""
     other = load_model(source).family.model
     if not hasattr(other.base_model, "encode_views"):
         raise ConfigError(f"model.vision_from = {source!r}: this is no nano model; its tower does not fit")
     own, kept = model.state_dict(), other.state_dict()
+    tower = [name for name in own if ".vision_tower." in name]
+    projector = [name for name in own if ".projector." in name and not name.endswith(".place")]
+    fitting = [name for name in projector if name in kept and kept[name].shape == own[name].shape]
     try:
-        taken = {name: kept[name] for name in own if ".vision_tower." in name}
-        model.load_state_dict({**own, **taken})
+        model.load_state_dict({**own, **{name: kept[name] for name in tower + fitting}})
     except (KeyError, RuntimeError) as error:
         raise ConfigError(
             f"model.vision_from = {source!r}: its vision tower has other widths than model.vision_widths ({error})"

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 RANK_MARGIN = 0.05  # of a score in [0, 1], per level of difference
 PAIR_MARGIN = 0.02
 TEMPERATURE = 0.07
-WEIGHTS = {"levels": 1.0, "ranking": 1.0, "distance": 0.5, "text": 0.1}
+WEIGHTS = {"levels": 1.0, "full_reference": 0.5, "ranking": 1.0, "distance": 0.5, "text": 0.1}
 """Ours; a starting point, not tuned."""
 
 _LEVELS = 5  # levels come as shares of the strongest

@@ -37,6 +37,8 @@ _STOCK: Mapping[MediaKind, Mapping[str, Any]] = {
     },
 }
 BUILT_IN = {"nano": "images; 1.7M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
+TOWERS = {"nano-tower": "a vision tower without speech, for model.vision_from of a recipe; made by recipe `nano-tower`"}
+_FOLDERS = {"nano": "nano/weights", "nano-tower": "nano/tower"}  # in this package
 
 
 @dataclass(frozen=True)
@@ -225,8 +227,8 @@ def resolve(name: str) -> Path | None:
     Raises:
         ModelError: it is a path, and nothing is there.
     """
-    if name in BUILT_IN:
-        folder = Path(str(files("pondera.models"))) / name / "weights"
+    if name in _FOLDERS:
+        folder = Path(str(files("pondera.models"))) / _FOLDERS[name]
         if not (folder / "model.safetensors").is_file():
             raise ModelError(f"the built-in model {name!r} is missing from {folder}; reinstall Pondera")
         return folder
