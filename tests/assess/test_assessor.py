@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from tests.models.tiny import noise_image, tiny_family
 
-from pondera.assess import Assessor
+from pondera.assess import Assessor, load
 from pondera.assess.expected import candidate_numbers, expected_scores
 from pondera.core.answers import Numbers
 from pondera.core.records import LabelScale, Media, Sample
 from pondera.errors import ConfigError, MediaError, ModelError
-from pondera.models import ModelCard
+from pondera.models import ModelCard, load_model
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +180,9 @@ def test_compare_names_the_better_image_and_refuses_what_it_cannot_read(assessor
     assert found.better == expected and (found.probability > 0.5) == (found.margin > 0)
     with pytest.raises(MediaError, match=r"missing\.png"):
         assessor.compare(noise_image(), tmp_path / "missing.png", mode="fast")
+
+
+def test_the_packaged_tower_has_eyes_but_is_refused_where_scores_are_wanted():
+    with pytest.raises(ModelError, match="'nano-tower' has no speech.*model.vision_from"):
+        load("nano-tower")
+    assert load_model("nano-tower").card.trained_on == ("biq2021",)
