@@ -183,6 +183,6 @@ def test_compare_names_the_better_image_and_refuses_what_it_cannot_read(assessor
 
 
 def test_the_packaged_tower_has_eyes_but_is_refused_where_scores_are_wanted():
-    with pytest.raises(ModelError, match="'nano-tower' has no speech.*model.vision_from"):
+    with pytest.raises(ModelError, match=r"'nano-tower' has no speech.*model.vision_from"):
         load("nano-tower")
     assert load_model("nano-tower").card.trained_on == ("biq2021",)
