@@ -195,3 +195,11 @@ def test_jitter_mirrors_only_where_it_may():
     assert all(torch.equal(view, views[0]) for view in views)
     with pytest.raises(ValueError, match="cannot be mirrored"):
         tiny_family(global_tiles=2)
+
+
+def test_a_frozen_projector_learns_nothing_but_the_mark_of_the_view():
+    family = tiny_family()
+    family.freeze_projector()
+    learning = {name for name, p in family.model.model.projector.named_parameters() if p.requires_grad}
+    assert learning == {"place"}
+    assert all(p.requires_grad for p in family.model.model.language_model.parameters())

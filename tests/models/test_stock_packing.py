@@ -191,3 +191,11 @@ def test_layers_that_are_no_attention_are_an_obstacle():
     family = stock.stock_family(config)
     family.model.config.get_text_config().layer_types = ["linear_attention", "full_attention"]
     assert family.packing_obstacle(10) == "it has layers of the kind linear_attention"
+
+
+@pytest.mark.parametrize(("config", "part"), [(stock.qwen_config, "merger"), (stock.idefics_config, "connector")])
+def test_the_projector_of_a_stock_model_can_be_frozen(config, part):
+    family = stock.stock_family(config())
+    family.freeze_projector()
+    frozen = {name for name, p in family.model.named_parameters() if not p.requires_grad}
+    assert frozen and all(part in name for name in frozen)

@@ -129,6 +129,7 @@ class ReinforceStage(Strict):
         description="Allow a caption, which lowers a divergence, beside a degraded or masked view, which raises it.",
     )
     freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
+    freeze_projector: bool = Field(False, description="Keep what turns the tower's output into image tokens.")
     views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
     precision: Precision = Field("float32", description="Of the forward pass; weights and optimiser stay as they are.")
     keep: Keep = Field("last", description="best: the model of the highest held-out SRCC, the first one included.")

@@ -108,6 +108,7 @@ class ColdStartStage(Strict):
     answer_weight: float = Field(1.0, gt=0, description="Weight of the answer's tokens.")
     soft_labels: SoftLabelsSection | None = Field(None, description="Auxiliary loss on five levels; null for none.")
     freeze_vision: bool = Field(False, description="Keep the vision tower as it is.")
+    freeze_projector: bool = Field(False, description="Keep what turns the tower's output into image tokens.")
     views: int = Field(2, ge=1, description="Seeded variants of each image, where a frozen tower's output is kept.")
     gradient_accumulation: int = Field(1, ge=1, description="Batches of one step, read one after the other.")
     precision: Precision = Field("float32", description="Of the forward pass; weights and optimiser stay as they are.")

@@ -62,6 +62,8 @@ class RationaleCollator:
         self.family, self.card, self.stage = family, card, stage
         self.seed, self.levels = seed, levels
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
+        if stage.freeze_projector:
+            family.freeze_projector()
 
     def __call__(self, samples: Sequence[Sample], step: int) -> Rows:
         """Encode samples; `step` seeds what varies."""

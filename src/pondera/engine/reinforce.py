@@ -82,6 +82,8 @@ class ReinforceTrainer(StageTrainer):
         self.family, self.card, self.stage, self.system = family, card, stage, system
         self.folder, self.seed = folder, seed
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
+        if stage.freeze_projector:
+            family.freeze_projector()
         self.backend = open_backend(stage.rollout, family)
         unreadable = Unreadable(len(train), max_unreadable, "training sample")
         self.refill = Refill(train, self.encode.read, seed=seed, unreadable=unreadable)

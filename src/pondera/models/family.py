@@ -224,6 +224,21 @@ class Family:
         tower.requires_grad_(False)
         return hasattr(self._stock.base_model, "encode_views")
 
+    def freeze_projector(self) -> None:
+        """Stop training what turns the tower's output into image tokens; nano's mark of the view goes on learning.
+
+        Raises:
+            ModelError: the model has no such part under a known name.
+        """
+        base = self._stock.base_model
+        names = ("projector", "multi_modal_projector", "connector")
+        found = [getattr(base, name) for name in names if hasattr(base, name)]
+        found += [part for part in [getattr(getattr(base, "visual", None), "merger", None)] if part is not None]
+        if not found:
+            raise ModelError(f"{type(self.model).__name__} has no part called {', '.join(names)} or visual.merger")
+        for name, parameter in found[0].named_parameters():
+            parameter.requires_grad_(name == "place" or name.startswith("changes."))
+
     @torch.no_grad()
     def precompute(self, prompts: Sequence[EncodedPrompt], batch_size: int = 32) -> list[EncodedPrompt]:
         """The same prompts with the frozen tower's output in place of pixels (families with `encode_views`)."""
