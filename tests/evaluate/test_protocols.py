@@ -154,5 +154,23 @@ def test_manifests_without_a_dataset_name_are_not_taken_for_one_another():
 
 
 def test_domains_follow_the_model_card():
-    assert domains(["a", "b"], ["a"]) == {"a": "in", "b": "cross"}
-    assert domains(["a"], []) == {"a": "unknown"}
+    tested = {"part of a": [_sample("x", "a")], "b": [_sample("y", "b")]}
+    assert domains(tested, ["a"]) == {"part of a": "in", "b": "cross"}
+    assert domains(tested, []) == {"part of a": "unknown", "b": "unknown"}
+
+
+def test_a_set_made_from_photographs_of_training_is_no_cross_domain():
+    tested = {"tid2013": [_sample("x", "tid2013", reference="I25"), _sample("y", "tid2013", reference="I01")]}
+    assert domains(tested, ["live"]) == {"tid2013": "shared origin"}
+    assert domains({"tid2013": tested["tid2013"][:1]}, ["live"]) == {"tid2013": "cross"}  # the artificial one
+    assert domains(tested, ["csiq"], [_sample("t", "synthetic", "train", "kodak-01")]) == {"tid2013": "shared origin"}
+
+
+def test_a_protocol_marks_a_cross_set_of_the_same_photographs_as_shared_origin(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "{version: 1, title: t, plcc: raw, source: s, trained_on: [{dataset: live}], tests: ["
+        "{name: tid, dataset: tid2013, domain: cross}, {dataset: csiq, domain: cross}]}"
+    )
+    protocol = load_protocol(str(tmp_path / "mine.yaml"))
+    samples = protocol.select([_sample("x", "tid2013", None, "I01"), _sample("y", "csiq", None, "1600")])
+    assert protocol.facts(protocol.rename(samples))["domains"] == {"tid": "shared origin", "csiq": "cross"}

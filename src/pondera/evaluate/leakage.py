@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pondera.core.records import Sample
 from pondera.errors import DatasetError
-from pondera.evaluate.origins import KODAK, origins, shared_with
+from pondera.evaluate.origins import KODAK, SHARED_ORIGIN, origins, shared_with, shares_origin
 from pondera.evaluate.store import UNREADABLE, content_keys
 
 _NO_NAME = "default"  # dataset of manifests that name none: two of them need have nothing in common
@@ -59,7 +59,7 @@ def find_leaks(tested: Sequence[Sample], train: Sequence[Sample], trained_on: Co
             split = "training split" if sample.split else "no named split"
             found[sample.dataset, f"the model was trained on this dataset, and these are of its {split}"] += 1
         elif others := shared_with(sample, train_origins):
-            found[sample.dataset, f"shared origin: made from {KODAK}, as is {', '.join(others)} in training"] += 1
+            found[sample.dataset, f"{SHARED_ORIGIN}: made from {KODAK}, as is {', '.join(others)} in training"] += 1
     return [Leak(dataset, count, why) for (dataset, why), count in sorted(found.items())]
 
 
@@ -96,8 +96,26 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
         )
 
 
-def domains(datasets: Collection[str], trained_on: Collection[str]) -> dict[str, str]:
-    """By dataset: "in" the training domain, "cross", or "unknown" where the model card names no training data."""
+def domains(
+    tested: Mapping[str, Sequence[Sample]], trained_on: Collection[str], train: Sequence[Sample] = ()
+) -> dict[str, str]:
+    """What training has to do with each tested part.
+
+    Args:
+        tested: samples under the dataset names of their manifests, by name of the part.
+        trained_on: names of the training sets.
+        train: training samples, as far as they are known.
+
+    Returns:
+        By part "in" the training domain, "shared origin" (other labels of photographs that are in training, see
+        `origins`), "cross", or "unknown" where no training set is named.
+    """
+    return {name: _domain(samples, trained_on, train) for name, samples in sorted(tested.items())}
+
+
+def _domain(samples: Sequence[Sample], trained_on: Collection[str], train: Sequence[Sample]) -> str:
     if not trained_on:
-        return dict.fromkeys(sorted(datasets), "unknown")
-    return {name: "in" if name in trained_on else "cross" for name in sorted(datasets)}
+        return "unknown"
+    if any(sample.dataset in trained_on for sample in samples):
+        return "in"
+    return SHARED_ORIGIN if shares_origin(samples, train, trained_on) else "cross"

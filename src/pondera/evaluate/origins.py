@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pondera.core.records import Media, Sample
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 
+SHARED_ORIGIN = "shared origin"  # the mark of a tested set that shows photographs of training under another name
 KODAK = "the Kodak images"
 BUNDLED = "bundled photographs"
 _FROM_KODAK = frozenset({"tid2013", "live"})
@@ -71,6 +72,18 @@ def shared_with(sample: Sample, others: Collection[Origin]) -> list[str]:
             if other.dataset != own.dataset and (None in (own.content, other.content) or own.content == other.content)
         }
     )
+
+
+def shares_origin(samples: Iterable[Sample], train: Iterable[Sample], names: Collection[str]) -> bool:
+    """Whether a sample may show a photograph that another data set in training is made from.
+
+    Args:
+        samples: tested.
+        train: training samples, as far as they are known.
+        names: further datasets in training.
+    """
+    known = origins(train, names)
+    return any(shared_with(sample, known) for sample in samples)
 
 
 def bundled_training_photographs() -> list[Sample]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from pondera.config import Strict
 from pondera.core.records import Sample
 from pondera.errors import ConfigError, DatasetError
+from pondera.evaluate.origins import SHARED_ORIGIN, shares_origin
 
 Domain = Literal["in", "cross"]
 
@@ -121,18 +122,37 @@ class Protocol(Strict):
         """Samples from `select` under the names of their test parts, so that two splits of a set are two results."""
         return [replace(s, dataset=next(test.name for test in self.tests if test.holds(s))) for s in samples]
 
+    def domains(self, contents: Mapping[str, Collection[str]]) -> dict[str, str]:
+        """The mark of each part that is tested: the protocol's own, or "shared origin" in place of "cross" where the
+        photographs are those of a training set under another name.
+
+        Args:
+            contents: tested contents, by name of the part.
+        """
+        names = {part.dataset for part in self.trained_on}
+        found = {}
+        for test in self.tests:
+            if test.name in contents:
+                samples = [Sample(c, (), dataset=test.dataset, reference=c) for c in contents[test.name]]
+                is_shared = test.domain == "cross" and shares_origin(samples, (), names)
+                found[test.name] = SHARED_ORIGIN if is_shared else test.domain
+        return found
+
     def facts(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """What the report says about the selected samples: parts with domain and counts, and what is missing.
 
         Args:
             samples: from `rename`.
         """
+        contents: dict[str, set[str]] = {}
+        for sample in samples:
+            contents.setdefault(sample.dataset, set()).add(sample.content)
         count = {test.name: sum(s.dataset == test.name for s in samples) for test in self.tests}
         return {
             "protocol": f"{self.name} v{self.version}: {self.title}",
             "protocol_source": self.source,
             "protocol_plcc": self.plcc,
-            "domains": {test.name: test.domain for test in self.tests if count[test.name]},
+            "domains": self.domains(contents),
             "not_evaluated": [test.name for test in self.tests if not count[test.name]],
             "incomplete": {
                 test.name: f"{count[test.name]} of {test.expected}"

@@ -49,6 +49,13 @@ class Task:
         own = [sample for sample in self.train if sample.dataset in trained_on]
         return find_leaks(self.originals, [*self.known_train, *own], trained_on)
 
+    def by_name(self) -> dict[str, list[Sample]]:
+        """The originals by the name that their results are reported by."""
+        parts: dict[str, list[Sample]] = {}
+        for new, old in zip(self.samples, self.originals, strict=True):
+            parts.setdefault(new.dataset, []).append(old)
+        return parts
+
     def to_fit(self) -> list[Sample]:
         """What a baseline may learn from: training samples of the manifests, inside the protocol's training sets, that
         share neither file nor content with a tested sample.
@@ -64,9 +71,7 @@ class Task:
         """
         facts: dict[str, Any] = {"trained_on": sorted(trained_on)}
         if self.protocol is None or trained_on:
-            names = {new.dataset: old.dataset for new, old in zip(self.samples, self.originals, strict=True)}
-            known = domains(set(names.values()), trained_on)
-            facts["domains"] = {new: known[old] for new, old in sorted(names.items())}
+            facts["domains"] = domains(self.by_name(), trained_on, self.known_train)
         if leaks:
             facts["leakage"] = [str(leak) for leak in leaks]
         return facts
