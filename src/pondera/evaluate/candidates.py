@@ -111,8 +111,8 @@ def ask_all(model: str, candidate: Candidate, task: Task) -> dict[str, Asked]:
             raise ConfigError(
                 f"{model}: {error}. To be asked about {question} are "
                 + ", ".join(f"{number} samples of {dataset}" for dataset, number in sorted(count.items()))
-                + ". Take a stock model, or one that was taught to (prompts.tasks of its recipe); or force the model's "
-                "own question with --question own: where labels rate something else, the report then says so"
+                + ". Take a stock model, or one whose recipe has a prompt for it (prompts.reason or prompts.tasks); or "
+                "force the model's own question with --question own: the report then says what labels rate instead"
             ) from None
         if asked[question].reads.text:
             refuse_without_text(samples, str(asked[question].protocol.get("prompt", "")))
