@@ -132,6 +132,21 @@ def test_paired_test_does_not_depend_on_row_order_and_averages_datasets():
     assert two["srcc"]["first"] == pytest.approx(one["srcc"]["first"], abs=1e-12)
 
 
+def test_paired_test_of_each_dataset_is_that_of_its_rows_alone():
+    rng = np.random.default_rng(9)
+    mos, first, second = rng.uniform(1, 5, 80), rng.uniform(1, 5, 80), rng.uniform(1, 5, 80)
+    first[3] = math.nan
+    dataset = np.array(["a", "b"] * 40)
+    together = compare_groups(first, second, mos, dataset=list(dataset), num_resamples=100)
+    assert list(together["datasets"]) == ["a", "b"]
+    assert [found["n"] for found in together["datasets"].values()] == [40, 39]
+    for name, found in together["datasets"].items():
+        own = dataset == name
+        alone = compare_groups(first[own], second[own], mos[own], dataset=[name] * 40, num_resamples=100)
+        assert {key: found[key] for key in ("srcc", "plcc")} == {key: alone[key] for key in ("srcc", "plcc")}
+        assert alone["datasets"][name]["srcc"] == alone["srcc"]
+
+
 def test_paired_test_of_a_constant_model_is_undefined_not_a_crash():
     result = compare_groups([3.0] * 20, np.arange(20.0), np.arange(20.0), num_resamples=50)
     assert math.isnan(result["srcc"]["difference"])

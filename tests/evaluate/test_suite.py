@@ -11,7 +11,7 @@ from PIL import Image
 from pondera.core.records import FIVE_POINT, Assessment, Media, Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import ConfigError, DatasetError
-from pondera.evaluate import load_evaluation
+from pondera.evaluate import load_evaluation, measure
 from pondera.evaluate.candidates import Asked, Candidate
 from pondera.evaluate.document import compare_with_baseline, results_table, with_distinct_names, write_documents
 from pondera.evaluate.percentiles import load_reference_set, reference_set, with_percentiles
@@ -105,6 +105,38 @@ def test_systems_are_tested_against_the_first_model_or_the_one_that_is_named(man
     assert [c["baseline"] for c in compare_with_baseline([simple, simple, a], 2)] == ["a", "a"]
     page = write_documents(tmp_path / "out", [simple, a, b], title="t", baseline=2).read_text(encoding="utf-8")
     assert "The other systems are tested against b." in page
+
+
+def test_comparisons_are_saved_for_the_run_and_in_the_metrics_of_each_system_of_it(manifest, tmp_path):
+    task, out = choose_samples([manifest], split="test"), tmp_path / "out"
+    noise_of = {"a": 3.0, "b": 0.2}
+    a, b = _run(task, noise_of, out, _loader(task, noise_of)[0])
+    earlier = replace(a, name="earlier")
+    earlier.save(tmp_path / "earlier")
+    before = (tmp_path / "earlier" / "metrics.json").read_bytes()
+    write_documents(out, [earlier, a, b], title="t", baseline=1, folders=[None, out / "a", out / "b"])
+    everything = json.loads((out / "comparisons.json").read_text())
+    assert [(c["baseline"], c["other"]) for c in everything] == [("a", "earlier"), ("a", "b")]
+    assert everything[1]["srcc"]["ci"][0] > 0 and list(everything[1]["datasets"]) == ["biq2021"]
+    saved = {name: json.loads((out / name / "metrics.json").read_text())["comparisons"] for name in "ab"}
+    assert saved == {"a": everything, "b": everything[1:]}
+    assert (tmp_path / "earlier" / "metrics.json").read_bytes() == before
+    assert load_evaluation(out / "b").metrics.keys() == b.metrics.keys()  # they are of a run, not of a system
+
+
+def test_tables_show_intervals_the_difference_from_the_baseline_and_lost_answers(manifest, tmp_path):
+    task, out = choose_samples([manifest], split="test"), tmp_path / "out"
+    noise_of = {"a": 3.0, "b": 0.2}
+    a, b = _run(task, noise_of, out, _loader(task, noise_of)[0])
+    rows = [{**row, "valid": False, "score": float("nan")} if row["sample"] == "7" else row for row in b.rows]
+    write_documents(out, [a, replace(b, rows=rows, metrics=measure(rows))], title="t")
+    text = (out / "table.md").read_text(encoding="utf-8")
+    low, high = (f"{value:.3f}".removeprefix("0") for value in a.metrics["datasets"]["biq2021"]["srcc_ci"])
+    assert f"[{low}, {high}]" in text
+    assert "| b | biq2021 | 59 | +" in text and "Difference from a" in text
+    assert "| b | biq2021 | 59 | 1 | " in text and "| b | biq2021/b | 29 | 1 | " in text
+    assert "biq2021/a" not in text
+    assert r"\scriptsize" in (out / "table.tex").read_text(encoding="utf-8")
 
 
 def test_every_score_of_the_models_mode_gets_a_percentile_that_is_saved(manifest, tmp_path):

@@ -200,6 +200,31 @@ def test_datasets_and_subsets_get_tables_of_their_own():
         assert f"<h3>{heading}</h3>" in text
 
 
+def test_invalid_answers_are_counted_as_the_worst_in_every_part_that_has_them_and_in_no_other():
+    rng = np.random.default_rng(0)
+    mos = rng.uniform(1, 5, 80)
+    dataset, subset = ["aa", "bb"] * 40, ["night", "night", "day", "day"] * 20
+    score = mos + rng.normal(size=80)
+    score[1] = math.nan  # of bb, night
+    low = np.where(np.isnan(score), 1.0, score)
+    options = {"dataset": dataset, "subset": subset, "num_resamples": 10}
+    metrics = {**summarise_groups(score, mos, **options), "worst_case": summarise_groups(low, mos, **options)}
+    clean = summarise_groups(low, mos, **options)
+    text = _page(systems=[System("cold", metrics), System("clean", {**clean, "worst_case": clean})])
+    section = text[text.index("Invalid answers counted as the worst score") : text.index("<h3>aa/day</h3>")]
+    assert re.findall("<h4>(.*?)</h4>", section) == ["Overall", "bb", "bb/night"]
+    assert f"{metrics['worst_case']['subsets']['bb/night']['srcc']:.3f}".replace("-", "\N{MINUS SIGN}") in section
+    assert ">clean<" not in section
+    assert "Invalid answers counted" not in _page(systems=[System("clean", {**clean, "worst_case": clean})])
+
+
+def test_a_comparison_on_several_sets_shows_each():
+    parts = {name: {"n": 40, **{key: _comparison()[key] for key in ("srcc", "plcc")}} for name in ("aa", "bb")}
+    text = _page(comparisons=[{**_comparison(), "datasets": parts}])
+    assert "on aa" in text and "on bb" in text
+    assert "on aa" not in _page(comparisons=[{**_comparison(), "datasets": {"aa": parts["aa"]}}])
+
+
 def test_ticks_are_round_numbers_inside_the_range():
     assert svg.ticks(0.0, 1.0) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     assert svg.ticks(-3.0, 97.0) == pytest.approx([0, 20, 40, 60, 80])

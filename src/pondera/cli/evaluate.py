@@ -23,6 +23,8 @@ from pondera.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pondera.core.records import MediaKind
     from pondera.evaluate import Evaluation
     from pondera.evaluate.percentiles import ReferenceSet
@@ -171,7 +173,9 @@ def evaluate(
         for name, evaluation in zip(names, found, strict=True):
             evaluation.save(suite.folder_of(out, names, name))
     beside_them = _baselines(task, simple, out, pristine or [], device)
-    _write(out, [*earlier, *beside_them, *found], _title(found, task), task.protocol, reference, tested_against)
+    folders = [None] * len(earlier) + _folders(out, simple, names)
+    everybody = [*earlier, *beside_them, *found]
+    _write(out, everybody, _title(found, task), task.protocol, reference, tested_against, folders)
 
 
 def _shard(text: str | None, merge: bool) -> Shard:
@@ -258,6 +262,14 @@ def _baselines(task: Task, names: list[str], out: Path, pristine: list[Path], de
     return evaluate_baselines(task, names, out=out, pristine=pristine, device=device, on_progress=progress("baselines"))
 
 
+def _folders(out: Path, baselines: list[str], models: list[str]) -> list[Path | None]:
+    """Where this run saves each system."""
+    from pondera.evaluate.named_baselines import baseline_folder
+    from pondera.evaluate.suite import folder_of
+
+    return [*(baseline_folder(out, name) for name in baselines), *(folder_of(out, models, name) for name in models)]
+
+
 def _title(found: list[Evaluation], task: Task) -> str:
     what = f"protocol {task.protocol.name}" if task.protocol else f"split {task.facts['split']}"
     return f"{', '.join(e.name for e in found)} on {'all samples' if what == 'split all' else what}"
@@ -270,10 +282,13 @@ def _write(
     protocol: Protocol | None,
     reference: ReferenceSet | None,
     baseline: int | None,
+    folders: Sequence[Path | None] = (),
 ) -> None:
     from pondera.evaluate.document import write_documents
 
-    report = write_documents(out, evaluations, title=title, protocol=protocol, reference=reference, baseline=baseline)
+    report = write_documents(
+        out, evaluations, title=title, protocol=protocol, reference=reference, baseline=baseline, folders=folders
+    )
     for e in evaluations:
         if len(evaluations) > 1:
             typer.echo(f"\n{e.name}")

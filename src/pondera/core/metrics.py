@@ -194,7 +194,7 @@ def compare_groups(
 
     Returns:
         `n`, `n_dropped`, and for `srcc` and `plcc` `{first, second, difference, ci, p}`; p is two-sided, from the
-        share of resamples on the other side of zero.
+        share of resamples on the other side of zero. `datasets`: by name `{n, srcc, plcc}` of each set alone.
 
     Raises:
         ValueError: lengths differ.
@@ -203,24 +203,28 @@ def compare_groups(
     second_N, _ = paired_rows(second, mos)
     used_N = np.isfinite(first_N) & np.isfinite(second_N) & np.isfinite(mos_N)
     name_N = np.asarray(["default"] * mos_N.size if dataset is None else [str(d) for d in dataset], dtype=object)
-    found: list[dict[str, tuple[float, float, FloatArray]]] = []
+    found: dict[str, dict[str, tuple[float, float, FloatArray]]] = {}
+    number: dict[str, int] = {}
     for name in sorted(set(name_N[used_N])):
         row_N = np.flatnonzero(used_N & (name_N == name))
         label_N = None if cluster is None else [cluster[int(row)] for row in row_N]
-        found.append(
-            paired_replicates(
-                first_N[row_N],
-                second_N[row_N],
-                mos_N[row_N],
-                cluster_N=cluster_index(label_N, row_N.size),
-                num_resamples=num_resamples,
-                seed=(seed, zlib.crc32(name.encode())),
-            )
+        number[name] = row_N.size
+        found[name] = paired_replicates(
+            first_N[row_N],
+            second_N[row_N],
+            mos_N[row_N],
+            cluster_N=cluster_index(label_N, row_N.size),
+            num_resamples=num_resamples,
+            seed=(seed, zlib.crc32(name.encode())),
         )
     labelled = int(np.isfinite(mos_N).sum())
     result: dict[str, Any] = {"n": int(used_N.sum()), "n_dropped": labelled - int(used_N.sum())}
     for key in ("srcc", "plcc"):
-        result[key] = _difference([values[key] for values in found], confidence)
+        result[key] = _difference([values[key] for values in found.values()], confidence)
+    result["datasets"] = {
+        name: {"n": number[name], **{key: _difference([values[key]], confidence) for key in ("srcc", "plcc")}}
+        for name, values in found.items()
+    }
     return result
 
 

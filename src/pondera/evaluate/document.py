@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pondera.core.aspects import worst_aspect
+from pondera.core.metrics import jsonable
 from pondera.data.distortions import DISTORTIONS
 from pondera.evaluate.aspects import aspect_truthfulness
 from pondera.evaluate.environment import environment
@@ -18,7 +20,7 @@ from pondera.evaluate.percentiles import ReferenceSet
 from pondera.evaluate.protocols import Protocol
 from pondera.evaluate.run import Evaluation, compare_systems
 from pondera.report import read_curves
-from pondera.report.results import Cell, ResultRow, Results, to_latex, to_markdown
+from pondera.report.results import Answers, Cell, Intervals, ResultRow, Results, to_latex, to_markdown
 
 _FITS = {"raw": "raw", "4p": "after a 4-parameter fit", "5p": "after a 5-parameter fit"}
 
@@ -31,8 +33,9 @@ def write_documents(
     protocol: Protocol | None = None,
     reference: ReferenceSet | None = None,
     baseline: int | None = None,
+    folders: Sequence[Path | None] = (),
 ) -> Path:
-    """Write report.html, table.md and table.tex.
+    """Write report.html, table.md and table.tex, and the comparisons into comparisons.json and every metrics.json.
 
     Args:
         out: their folder; made where missing.
@@ -41,20 +44,25 @@ def write_documents(
         protocol: gives the order of the sets and the published results.
         reference: gives percentiles.
         baseline: as in `compare_with_baseline`.
+        folders: where each evaluation was saved by this run; None is one of an earlier run, which stays as it is.
 
     Returns:
         The page.
     """
+    saved = list(zip(evaluations, folders, strict=True)) if folders else []
     evaluations = with_distinct_names(evaluations)
-    results = results_table(evaluations, protocol)
+    comparisons = compare_with_baseline(evaluations, baseline)
+    results = results_table(evaluations, protocol, comparisons)
     out.mkdir(parents=True, exist_ok=True)
+    names = [e.name for e in evaluations]
+    _save_comparisons(out, comparisons, [(name, *one) for name, one in zip(names, saved, strict=False)])
     (out / "table.md").write_text(to_markdown(results), encoding="utf-8")
     (out / "table.tex").write_text(to_latex(results), encoding="utf-8")
     return write_report(
         out / "report.html",
         evaluations,
         title=title,
-        comparisons=compare_with_baseline(evaluations, baseline),
+        comparisons=comparisons,
         curves=_curves(evaluations[-1]),
         truthfulness=_truthfulness(evaluations),
         environment=environment(),
@@ -99,18 +107,21 @@ def _samples_of(evaluation: Evaluation) -> set[tuple[str, str]]:
     return {(row["dataset"], row["sample"]) for row in evaluation.rows}
 
 
-def results_table(evaluations: Sequence[Evaluation], protocol: Protocol | None) -> Results:
-    """SRCC and PLCC per dataset, published rows first.
+def results_table(
+    evaluations: Sequence[Evaluation], protocol: Protocol | None, comparisons: Sequence[Mapping[str, Any]] = ()
+) -> Results:
+    """SRCC and PLCC per dataset, published rows first; differences, and what invalid answers cost.
 
     Args:
         evaluations: ours.
         protocol: which PLCC, which order, and the published rows; those without a set in common with ours are left
             out.
+        comparisons: from `compare_with_baseline`.
     """
     tested = {name for e in evaluations for name in e.metrics["datasets"]}
     order = [t.name for t in protocol.tests if t.name in tested] if protocol else []
     columns = (*order, *sorted(tested - set(order)))
-    domain_of = {test.name: test.domain for test in protocol.tests} if protocol else {}
+    domain_of = protocol.domains(_contents(evaluations)) if protocol else {}
     key = protocol.plcc_key if protocol else "plcc"
     quoted = []
     for published in protocol.published if protocol else ():
@@ -118,13 +129,29 @@ def results_table(evaluations: Sequence[Evaluation], protocol: Protocol | None) 
             cells = tuple(_quoted(found.get(name)) for name in columns)
             if any(math.isfinite(value) for cell in cells for value in cell):
                 quoted.append(ResultRow(system, cells, published.source))
-    ours = [ResultRow(e.name, tuple(_measured(e, name, key) for name in columns)) for e in evaluations]
+    ours = [
+        ResultRow(
+            e.name,
+            tuple(_measured(e, name, key) for name in columns),
+            intervals=tuple(_intervals(e, name, key) for name in columns),
+        )
+        for e in evaluations
+    ]
     return Results(
         columns,
         (*quoted, *ours),
         f"PLCC {_FITS[protocol.plcc if protocol else 'raw']}",
         tuple(domain_of.get(name, "") for name in columns),
+        tuple(comparisons),
+        tuple(lost for e in evaluations for lost in _lost(e, key)),
     )
+
+
+def _contents(evaluations: Sequence[Evaluation]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for row in (row for e in evaluations for row in e.rows):
+        found.setdefault(row["dataset"], set()).add(row["reference"])
+    return found
 
 
 def _quoted(pair: tuple[float | None, float | None] | None) -> Cell:
@@ -135,6 +162,45 @@ def _quoted(pair: tuple[float | None, float | None] | None) -> Cell:
 def _measured(evaluation: Evaluation, dataset: str, key: str) -> Cell:
     summary: Mapping[str, float] | None = evaluation.metrics["datasets"].get(dataset)
     return (summary["srcc"], summary[key]) if summary else (math.nan, math.nan)
+
+
+def _intervals(evaluation: Evaluation, dataset: str, key: str) -> Intervals:
+    summary: Mapping[str, Any] = evaluation.metrics["datasets"].get(dataset, {})
+    srcc, plcc = (summary.get(f"{name}_ci", (math.nan, math.nan)) for name in ("srcc", key))
+    return ((srcc[0], srcc[1]), (plcc[0], plcc[1]))
+
+
+def _lost(evaluation: Evaluation, key: str) -> list[Answers]:
+    """The parts with answers that could not be read: all sets together, sets, subsets."""
+    worst = evaluation.metrics.get("worst_case")
+    if worst is None:  # saved by an earlier version
+        return []
+    sets = {name: (s, worst["datasets"][name]) for name, s in evaluation.metrics["datasets"].items()}
+    parts = {"overall": (evaluation.metrics["overall"], worst["overall"])} if len(sets) > 1 else {}
+    parts |= sets | {name: (s, worst["subsets"][name]) for name, s in evaluation.metrics["subsets"].items()}
+    return [
+        Answers(evaluation.name, name, one["n"], one["n_invalid"], (one["srcc"], one[key]), (two["srcc"], two[key]))
+        for name, (one, two) in parts.items()
+        if one["n_invalid"]
+    ]
+
+
+def _save_comparisons(
+    out: Path, comparisons: Sequence[Mapping[str, Any]], saved: Sequence[tuple[str, Evaluation, Path | None]]
+) -> None:
+    """All comparisons into comparisons.json, and each system's own into the metrics.json of this run.
+
+    Args:
+        out: folder of the run.
+        comparisons: under distinct names.
+        saved: distinct name, evaluation as it was saved, and where.
+    """
+    text = json.dumps(jsonable(comparisons), indent=2, ensure_ascii=False)
+    (out / "comparisons.json").write_text(text + "\n", encoding="utf-8")
+    for name, evaluation, folder in saved:
+        if folder is not None:
+            own = [c for c in comparisons if name in (c["baseline"], c["other"])]
+            evaluation.save_metrics(folder, comparisons=own)
 
 
 def _truthfulness(evaluations: Sequence[Evaluation]) -> dict[str, Any]:

@@ -106,11 +106,16 @@ def evaluate_baselines(
             protocol |= _shared_with_bundled(task)
         answers = list(baseline.assess(task.originals))
         evaluation = evaluation_of(task.samples, answers, name=baseline.title, protocol=protocol)
-        evaluation.save(out / "baselines" / folder_name(name))
+        evaluation.save(baseline_folder(out, name))
         evaluations.append(evaluation)
         if on_progress is not None:
             on_progress(done, len(names))
     return evaluations
+
+
+def baseline_folder(out: Path, name: str) -> Path:
+    """Where the evaluation of a baseline is saved."""
+    return out / "baselines" / folder_name(name)
 
 
 def _made(name: str, task: Task, pristine: Sequence[Path], device: str | None) -> Baseline:

@@ -42,7 +42,17 @@ class Evaluation:
         """Write predictions.parquet and metrics.json into a folder, which is made where missing."""
         folder = Path(folder)
         write_predictions(folder / "predictions.parquet", self.rows)
-        document = {"name": self.name, "protocol": self.protocol, **self.metrics}
+        self.save_metrics(folder)
+
+    def save_metrics(self, folder: str | Path, **more: Any) -> None:
+        """Write metrics.json alone into a folder that is there.
+
+        Args:
+            folder: where predictions.parquet stands.
+            more: what only the run that it is a part of knows, such as comparisons; not read back.
+        """
+        folder = Path(folder)
+        document = {"name": self.name, "protocol": self.protocol, **self.metrics, **more}
         partial = folder / "metrics.json.partial"
         partial.write_text(json.dumps(jsonable(document), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         partial.replace(folder / "metrics.json")
@@ -185,7 +195,7 @@ def compare_systems(
     Returns:
         `baseline`, `other` (names), `n`, `n_dropped` (labelled samples that one of them could not score),
         `n_unshared` (samples that only one has seen), and `srcc`, `plcc` as `{first, second, difference, ci, p}`
-        with intervals clustered by content; see `core.metrics.compare_groups`.
+        with intervals clustered by content, overall and in `datasets`; see `core.metrics.compare_groups`.
 
     Raises:
         ValueError: the two share no sample, or disagree about a label.

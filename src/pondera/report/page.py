@@ -130,7 +130,7 @@ def render_report(
         summary=words.summary_sentences(metrics, comparisons, truthfulness),
         tables=[("Overall", [(s.name, s.metrics["overall"]) for s in systems]), *_tables(systems, "datasets", 2)],
         subsets=_tables(systems, "subsets", 1),
-        worst_case=[(s.name, s.metrics["worst_case"]["overall"]) for s in systems if _has_invalid(s)],
+        worst_case=_worst_case(systems),
         within_subsets=[(s.name, s.metrics["within_subsets"]) for s in systems if s.metrics.get("within_subsets")],
         diagnoses=diagnosis_sections(metrics),
         distortions=_distortion_tables(metrics),
@@ -164,8 +164,21 @@ def _template() -> Any:
     return environment.get_template("report.html.j2")
 
 
-def _has_invalid(system: System) -> bool:
-    return bool(system.metrics["overall"]["n_invalid"]) and "worst_case" in system.metrics
+def _worst_case(systems: Sequence[System]) -> list[tuple[str, str, list[tuple[str, Any]]]]:
+    """(level, heading, rows of (system, summary)) of the parts where a system gave answers that could not be read."""
+    able = [System(s.name, s.metrics["worst_case"]) for s in systems if "worst_case" in s.metrics]
+    lost = {s.name: {level: _with_invalid(s.metrics[level]) for level in ("datasets", "subsets")} for s in systems}
+    overall = [(s.name, s.metrics["overall"]) for s in able if any(lost[s.name].values())]
+    found = [("overall", "Overall", overall)] if overall else []
+    for level, fewest in (("datasets", 2), ("subsets", 1)):
+        for heading, rows in _tables(able, level, fewest):
+            if kept := [(name, summary) for name, summary in rows if heading in lost[name][level]]:
+                found.append((level, heading, kept))
+    return found
+
+
+def _with_invalid(summaries: Mapping[str, Any]) -> set[str]:
+    return {name for name, summary in summaries.items() if summary["n_invalid"]}
 
 
 def _distortion_tables(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, Any]]]]:
