@@ -5,10 +5,15 @@
     python benchmarks/distill.py --base-url http://127.0.0.1:8000/v1 --model nano --prompt quality.short
 
 The load generator sends the very same requests, made beforehand, at the same concurrency, and throws the replies away:
-what is missing to it is the price of reading images, checking replies, recording and filtering. Both run in turn, the
-first of a round changing, and each ratio is of neighbours; medians count. `client_ms` is the processor time of this
-process for one request, which other work on the machine hardly changes. Without --serve and --base-url a service on
-loopback, in a process of its own, plays the teacher; a second run then meets one that fails half the time.
+what is missing to it is the price of reading images, checking replies, recording and filtering. Behind a warm-up both
+run in turn, the first of a round changing, and each ratio is of neighbours; medians count. The service has a process of
+its own: `pondera serve` with --serve, else one on loopback that plays the teacher, of which a second run then meets one
+that fails half the time.
+
+On a busy machine wall clocks say little. `cpu_ms` is processor time for one request, of this process and of the
+service (where it was started here), and hardly changes with the load. `cpu_ratio` is what the throughput ratio would
+be if processors were all that both wait for: (service + plain client) / (service + distill client). A service that
+waits for something else, such as another machine, leaves the client's time hidden in the waiting.
 """
 
 from __future__ import annotations
@@ -18,7 +23,9 @@ import asyncio
 import hashlib
 import importlib.util
 import json
+import math
 import multiprocessing
+import os
 import platform
 import random
 import resource
@@ -30,6 +37,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,20 +65,20 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("--pause-ms", type=float, default=400, help="of the played service")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds; the median ratio counts")
+    parser.add_argument("--repeat", type=int, default=4, help="rounds; the median ratio counts")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         samples = make_samples(Path(folder), args.samples, args.size)
         if args.serve:
             args.model = args.serve
-            with served(args.serve) as url:
-                found = measure(url, samples, args, Path(folder))
+            with served(args.serve) as (url, service):
+                found = measure(url, service, samples, args, Path(folder))
         elif args.base_url:
-            found = measure(args.base_url, samples, args, Path(folder))
+            found = measure(args.base_url, None, samples, args, Path(folder))
         else:
-            with Played(args.pause_ms / 1000, failing=0.0) as url:
-                found = measure(url, samples, args, Path(folder))
-            with Played(args.pause_ms / 1000, failing=0.5) as url:
+            with Played(args.pause_ms / 1000, failing=0.0) as (url, service):
+                found = measure(url, service, samples, args, Path(folder))
+            with Played(args.pause_ms / 1000, failing=0.5) as (url, _):
                 found["hostile"] = meet_failures(url, samples, args, Path(folder))
     found["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     found["configuration"] = {**vars(args), "python": platform.python_version(), "machine": platform.machine()}
@@ -94,8 +102,10 @@ def teacher_for(url: str, args: argparse.Namespace, **settings: Any) -> OpenAITe
     return OpenAITeacher(client, prompt=args.prompt, temperatures=(0.7,), max_tokens=args.max_tokens)
 
 
-def measure(url: str, samples: list[Sample], args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Both in turn, several times."""
+def measure(
+    url: str, service: int | None, samples: list[Sample], args: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
+    """Both in turn, several times; `service` is its process where it runs here."""
     payloads = [
         {
             "model": args.model,
@@ -106,29 +116,64 @@ def measure(url: str, samples: list[Sample], args: argparse.Namespace, folder: P
         }
         for request in teacher_for(url, args)._requests(samples, 1, 0, 0)
     ]
-    rounds: list[dict[str, tuple[float, float]]] = []
+    asyncio.run(load(url, payloads[: 2 * args.concurrency], args.concurrency))  # the service's first batches are slow
+    rounds: list[dict[str, Spent]] = []
     for number in range(args.repeat):
-        timed: dict[str, tuple[float, float]] = {}
+        timed: dict[str, Spent] = {}
         for who in ("plain", "distill") if number % 2 == 0 else ("distill", "plain"):
-            wall, processor = time.perf_counter(), time.process_time()
+            before = Spent.now(service)
             if who == "plain":
                 asyncio.run(load(url, payloads, args.concurrency))
             else:
                 done = distill(samples, teacher_for(url, args), folder / f"round{number}")
-            timed[who] = (time.perf_counter() - wall, time.process_time() - processor)
+            timed[who] = Spent.now(service).since(before)
         rounds.append(timed)
-    ratios = [timed["plain"][0] / timed["distill"][0] for timed in rounds]
+    ratios = [timed["plain"].wall_s / timed["distill"].wall_s for timed in rounds]
+    cpu_ms = {who: cpu_of([timed[who] for timed in rounds], len(samples)) for who in rounds[0]}
+    plain, ours = (cpu_ms[who]["client"] + cpu_ms[who].get("service", math.nan) for who in ("plain", "distill"))
     return {
         "throughput_ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
-        "requests_per_s": {who: [round(len(samples) / timed[who][0], 1) for timed in rounds] for who in rounds[0]},
-        "client_ms": {
-            who: round(statistics.median(1000 * timed[who][1] / len(samples) for timed in rounds), 2)
-            for who in rounds[0]
-        },
+        "requests_per_s": {who: [round(len(samples) / timed[who].wall_s, 1) for timed in rounds] for who in rounds[0]},
+        "cpu_ms": cpu_ms,
+        "cpu_ratio": None if math.isnan(ours) else round(plain / ours, 3),
         "num_responses": done.num_responses,
         "num_kept": done.num_kept,
     }
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds on the clock, and of processors: of this process and of the service (NaN where it runs elsewhere)."""
+
+    wall_s: float
+    client_s: float
+    service_s: float
+
+    @classmethod
+    def now(cls, service: int | None) -> Spent:
+        return cls(time.perf_counter(), time.process_time(), processor_s(service))
+
+    def since(self, before: Spent) -> Spent:
+        return Spent(self.wall_s - before.wall_s, self.client_s - before.client_s, self.service_s - before.service_s)
+
+
+def processor_s(pid: int | None) -> float:
+    """What a process has used so far; NaN without one, and where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_of(rounds: list[Spent], num: int) -> dict[str, float]:
+    """Milliseconds of processor time for one request, medians over rounds."""
+    median = {
+        "client": statistics.median(1000 * spent.client_s / num for spent in rounds),
+        "service": statistics.median(1000 * spent.service_s / num for spent in rounds),
+    }
+    return {name: round(value, 2) for name, value in median.items() if not math.isnan(value)}
 
 
 async def load(url: str, payloads: list[dict[str, Any]], concurrency: int) -> None:
@@ -162,8 +207,8 @@ def meet_failures(url: str, samples: list[Sample], args: argparse.Namespace, fol
 
 
 @contextmanager
-def served(model: str) -> Iterator[str]:
-    """`pondera serve` on a free port of this machine."""
+def served(model: str) -> Iterator[tuple[str, int]]:
+    """`pondera serve` on a free port of this machine: its address and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -175,7 +220,7 @@ def served(model: str) -> Iterator[str]:
             if process.poll() is not None:
                 raise SystemExit(f"pondera serve ended with {process.returncode}")
             time.sleep(0.2)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -196,9 +241,9 @@ class Played:
         self.receiver, sender = context.Pipe(duplex=False)
         self.process = context.Process(target=play, args=(sender, pause_s, failing), daemon=True)
 
-    def __enter__(self) -> str:
+    def __enter__(self) -> tuple[str, int]:
         self.process.start()
-        return self.receiver.recv()
+        return self.receiver.recv(), self.process.pid or 0
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

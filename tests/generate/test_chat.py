@@ -9,7 +9,9 @@ import random
 import threading
 import time
 import tracemalloc
+from functools import partial
 
+import httpx2
 import pytest
 
 from pondera.errors import ConfigError, TeacherError
@@ -293,6 +295,28 @@ def test_memory_does_not_grow_with_the_number_of_requests():
         many = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert many < few + 500_000  # 180 more requests and replies are 7 MB
+
+
+def test_a_completion_far_longer_than_was_asked_for_is_a_failure():
+    """A service that ignores max_tokens filled the log and the memory with up to 4 MiB a reply."""
+    huge, good = say("y" * 200_000), say("short")
+    with ChatServer(in_turn(huge, good)) as server:
+        client = client_of(server)
+        ask_for = partial(client.complete, [{"role": "user", "content": "question"}])
+        assert asyncio.run(ask_for(max_tokens=10)).usage["tries"] == 2
+    with ChatServer(in_turn(huge, good)) as server:
+        client = client_of(server)
+        ask_for = partial(client.complete, [{"role": "user", "content": "question"}])
+        assert asyncio.run(ask_for(max_tokens=1000)).text == "y" * 200_000
+
+
+@pytest.mark.parametrize("url", ["https://teacher.example/v1", "HTTPS://teacher.example/v1"])
+def test_certificates_are_checked_wherever_there_are_any(monkeypatch, url):
+    seen = []
+    monkeypatch.setattr(httpx2, "AsyncClient", lambda **settings: seen.append(settings["verify"]))
+    ChatClient(url, "teacher")._connect()
+    ChatClient("http://127.0.0.1:8000/v1", "teacher")._connect()
+    assert seen == [True, False]
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 500])

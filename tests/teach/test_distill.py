@@ -21,7 +21,7 @@ from pondera.errors import MediaError, TeacherError
 from pondera.teach import MeasuringTeacher, TeacherResponse, distill, status
 from pondera.teach.choice import best_of
 from pondera.teach.filters import Candidate, length_filter, tolerance_filter
-from pondera.teach.log import appending, read_log, response_key
+from pondera.teach.log import RequestJournal, appending, read_log, response_key
 
 
 class ScriptedTeacher:
@@ -46,6 +46,18 @@ class ScriptedTeacher:
                     raise TeacherError("the service went away")
                 self.asked.append((sample.id, k))
                 yield TeacherResponse(sample.id, k, self.say(sample, k), self.fingerprint, seed, {"tokens": 10})
+
+
+def test_a_noted_request_is_on_disk_at_once_and_a_closed_journal_goes_on(tmp_path):
+    journal, other = (RequestJournal(tmp_path / "requests.log") for _ in range(2))
+    assert other.count({"a"}) == (0, 0)
+    journal.add("a")
+    journal.add("b")
+    assert other.count({"a", "b"}) == (2, 0)
+    journal.close()
+    journal.add("a")
+    journal.close()
+    assert other.count({"a", "b"}) == (3, 1)
 
 
 def test_every_sample_gets_a_rationale_that_parses(make_samples, tmp_path):

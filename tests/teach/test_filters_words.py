@@ -174,6 +174,7 @@ def test_other_languages_are_dropped_by_name(think, language):
 @pytest.mark.parametrize(
     "think",
     ["Crisp rocks, smooth water, gentle haze, warm tones, deep blacks, clean highlights.",
+     "Scene 1253e9373e781b7500 and frame 5e3c2e1f: its edges are soft.",
      "The sign reads '北京烤鸭' and every stroke of it is clean.", "Naïve façade, fine detail in the café."],
 )  # fmt: skip
 def test_english_without_function_words_and_quoted_signs_pass(think):

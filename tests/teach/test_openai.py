@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,8 @@ def no_key(monkeypatch):
 def rationale(payload):
     """A valid completion that depends on every byte of the request and on nothing else."""
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-    words = " ".join(f"the {part} area looks soft," for part in digest[:4])
-    return f"<think>scene {digest}: {words} edges are weak.</think><answer>{1 + int(digest[0], 16) / 4:.2f}</answer>"
+    words = " ".join(f"the {part} area looks plain," for part in digest[:4])
+    return f"<think>scene {digest}: {words} edges are there.</think><answer>{1 + int(digest[0], 16) / 4:.2f}</answer>"
 
 
 def kind_service(payload):
@@ -219,6 +220,31 @@ def test_a_hostile_service_costs_tries_and_nothing_else(make_samples, tmp_path):
         distill(samples, teacher_of(server), tmp_path / "hostile")
         assert num_seen == len(server.payloads)  # nothing more was asked
     assert {"requests": 30, "repeated": 0}.items() <= status(tmp_path / "hostile").items()
+
+
+def test_huge_replies_of_a_hostile_service_do_not_stay_in_memory(make_samples, tmp_path):
+    """Each request is answered with 2 MB of valid completion first, which no log and no memory may keep."""
+    seen = set()
+
+    def behave(payload):
+        server.payloads.clear()
+        asked = identity(payload)
+        if asked in seen:
+            return kind_service(payload)
+        seen.add(asked)
+        return huge
+
+    huge = say("<think>" + "word " * 400_000 + "</think><answer>3.00</answer>")
+    samples = make_samples(60)
+    with ChatServer(behave) as server:
+        tracemalloc.start()
+        teacher = teacher_of(server, concurrency=4, max_reply_bytes=4 << 20, max_tokens=96)
+        done = distill(samples, teacher, tmp_path / "out")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (done.num_new, done.usage["tries"]) == (60, 120)
+    assert peak < 30_000_000  # the replies are 120 MB; this also holds what the service is sending
+    assert (tmp_path / "out" / "responses.jsonl").stat().st_size < 60 * 1000
 
 
 def test_refused_requests_are_missing_and_asked_again_by_the_next_run(make_samples, tmp_path):

@@ -58,7 +58,7 @@ def load_image(source: ImageSource) -> UInt8Array:
     if isinstance(source, Image.Image):
         return _from_pillow(source)
     path = Path(source)
-    with _opened(path) as image:
+    with opened_image(path) as image:
         return _decoded(str(path), image)
 
 
@@ -68,10 +68,44 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         MediaError: as in `load_image`, as far as the header shows it.
     """
-    with _opened(Path(path)) as image:
+    with opened_image(Path(path)) as image:
         width, height = image.size
         sideways = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     return (height, width) if sideways else (width, height)
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """An image file, opened but not decoded: size, format and what it carries besides pixels.
+
+    Its size is checked against our limit instead of Pillow's.
+
+    Raises:
+        MediaError: as in `load_image`, also for what fails while it is open.
+    """
+    if path.is_dir():
+        raise MediaError(f"{path}: this is a folder with no images in it; give image files, or a folder that has some")
+    if not path.exists():
+        raise MediaError(f"{path}: no such file; check the spelling and the working directory ({Path.cwd()})")
+    try:
+        if path.stat().st_size == 0:
+            raise MediaError(f"{path}: the file is empty (0 bytes); copy or download it again")
+        with _pillow_limit_raised(), Image.open(path) as image:
+            _check_size(str(path), image.size)
+            yield image
+    except UnidentifiedImageError:
+        head = _head(path)
+        raise MediaError(
+            f"{path}: not an image that Pillow knows (it begins with {head!r}); convert it to PNG"
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise MediaError(
+            f"{path}: above {MAX_PIXELS / 1e6:.0f} megapixels ({error}); scale it down or cut it into parts"
+        ) from None
+    except (MediaError, MemoryError):
+        raise
+    except Exception as error:  # decoders fed damaged bytes raise almost anything
+        raise MediaError(f"{path}: cannot be decoded ({error}); the file looks damaged, get it again") from error
 
 
 def is_image_file(path: str | Path) -> bool:
@@ -110,34 +144,6 @@ def _expand(item: str, is_wanted: Callable[[Path], bool]) -> list[Path]:
 def _wanted_below(folder: Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
     files = (f for f in folder.rglob("*") if is_wanted(f) and f.is_file())
     return sorted(f for f in files if not any(part.startswith(".") for part in f.relative_to(folder).parts))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a file, its size checked against our limit instead of Pillow's; every failure becomes a MediaError."""
-    if path.is_dir():
-        raise MediaError(f"{path}: this is a folder with no images in it; give image files, or a folder that has some")
-    if not path.exists():
-        raise MediaError(f"{path}: no such file; check the spelling and the working directory ({Path.cwd()})")
-    try:
-        if path.stat().st_size == 0:
-            raise MediaError(f"{path}: the file is empty (0 bytes); copy or download it again")
-        with _pillow_limit_raised(), Image.open(path) as image:
-            _check_size(str(path), image.size)
-            yield image
-    except UnidentifiedImageError:
-        head = _head(path)
-        raise MediaError(
-            f"{path}: not an image that Pillow knows (it begins with {head!r}); convert it to PNG"
-        ) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise MediaError(
-            f"{path}: above {MAX_PIXELS / 1e6:.0f} megapixels ({error}); scale it down or cut it into parts"
-        ) from None
-    except (MediaError, MemoryError):
-        raise
-    except Exception as error:  # decoders fed damaged bytes raise almost anything
-        raise MediaError(f"{path}: cannot be decoded ({error}); the file looks damaged, get it again") from error
 
 
 @contextmanager

@@ -37,6 +37,8 @@ __all__ = ["ChatClient", "ChatReply", "ChatRequest", "LimitReached", "Outcome", 
 _FIRST_TRIES = 4  # against a service that never answered: a wrong address should not cost minutes
 _REFUSED = {401, 402, 404, 405}  # about the caller or the model, not about one request
 _AGAIN = {408, 409, 425, 429}  # and everything from 500
+# What a reply may hold, whatever `max_reply_bytes` allows: it is recorded, and a service may ignore `max_tokens`.
+_ENVELOPE_BYTES, _TOKEN_BYTES = 65_536, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class ChatClient:
         max_rate: requests a minute, retries included; None is no limit.
         prices: of a million prompt tokens and a million completion tokens; needed for `max_cost`.
         max_cost: no request is begun when this much is spent, in the unit of the prices.
-        max_reply_bytes: a longer reply is cut off and counts as a failure.
+        max_reply_bytes: a longer reply is cut off and counts as a failure; so does one of more than 64 KiB and 256
+            bytes for each of `max_tokens`.
         backoff_s: bound of the wait behind the first failure; it doubles with each.
         max_wait_s: longest wait between tries. A service that asks for a longer one (Retry-After) ends the request.
         max_failures: so many requests failing in a row end the work.
@@ -111,10 +114,11 @@ class ChatClient:
             raise ConfigError(f"prices must be >= 0, got {prices}")
         check_address(base_url, has_key=bool(read_key(api_key_env)))
         try:
-            import httpx2  # noqa: F401 - said now rather than at the first request
+            import httpx2
         except ImportError:
             raise MissingExtra("asking a service needs httpx2", "remote") from None
         self.base_url, self.model, self.api_key_env = base_url.rstrip("/"), model, api_key_env
+        self._url = httpx2.URL(f"{self.base_url}/chat/completions")  # parsed once, not with every request
         self.concurrency, self.tries = concurrency, tries
         self.timeout_s, self.prices, self.max_cost = timeout_s, prices, max_cost
         self.max_reply_bytes, self.max_failures = max_reply_bytes, max_failures
@@ -150,6 +154,7 @@ class ChatClient:
             "max_tokens": max_tokens,
             **({} if seed is None else {"seed": seed}),
         }
+        limit_bytes = min(self.max_reply_bytes, _ENVELOPE_BYTES + _TOKEN_BYTES * max_tokens)
         start, failure = time.monotonic(), ""
         async with self._opened() as session:
             for number in range(1, self.tries + 1):
@@ -157,7 +162,7 @@ class ChatClient:
                 self.pace.check()
                 await self.pace.wait_for_slot()
                 try:
-                    response = await self._send(session, payload)
+                    response = await self._send(session, payload, limit_bytes)
                     if response.status == 200:
                         return self._accept(response.body, number, time.monotonic() - start)
                     failure, asked_s = self._judge(response), response.retry_after_s
@@ -217,24 +222,25 @@ class ChatClient:
         key = read_key(self.api_key_env)
         headers = {"Accept-Encoding": "identity"}  # no compressed reply can grow past the limit before it is counted
         return httpx2.AsyncClient(
+            verify=self._url.scheme != "http",  # else loading certificates costs as much as twenty requests
             headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
             timeout=httpx2.Timeout(self.timeout_s),
             limits=httpx2.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
         )
 
-    async def _send(self, session: httpx2.AsyncClient, payload: Mapping[str, Any]) -> _Response:
+    async def _send(self, session: httpx2.AsyncClient, payload: Mapping[str, Any], limit_bytes: int) -> _Response:
         remaining_s = self.pace.remaining_s()
         limit_s = self.timeout_s if remaining_s is None else min(self.timeout_s, max(remaining_s, 0.001))
         self.num_sent += 1
         async with (
             asyncio.timeout(limit_s),
-            session.stream("POST", f"{self.base_url}/chat/completions", json=payload) as response,
+            session.stream("POST", self._url, json=payload) as response,
         ):
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > self.max_reply_bytes:
-                    raise BadReply(f"a reply of more than {self.max_reply_bytes} bytes")
+                if len(body) > limit_bytes:
+                    raise BadReply(f"a reply of more than {limit_bytes} bytes")
         # Some services quote the key in their errors; it must not reach a log.
         clean = bytes(body).replace(key.encode(), b"[API key]") if (key := read_key(self.api_key_env)) else bytes(body)
         return _Response(response.status_code, clean, retry_after_s(response.headers.get("retry-after")))

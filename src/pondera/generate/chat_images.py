@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pondera.data.images import image_size, load_image
+from pondera.data.images import load_image, opened_image
 
 # What a file may carry besides pixels to be sent as it is: not its place, author or the prompt that made it.
 _HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "gamma", "srgb", "progressive", "progression"}
@@ -28,9 +28,11 @@ def data_url(path: str | Path, max_pixels: int) -> str:
     Raises:
         MediaError: the file cannot be read as an image.
     """
-    width, height = image_size(path)
-    if width * height <= max_pixels and (mime := _plain_mime(Path(path))) is not None:
-        return _encoded(mime, Path(path).read_bytes())
+    path = Path(path)
+    with opened_image(path) as image:
+        mime = _plain_mime(image) if image.width * image.height <= max_pixels else None
+    if mime is not None:
+        return _encoded(mime, path.read_bytes())
     content = io.BytesIO()
     fitted_image(path, max_pixels).save(
         content, "PNG", compress_level=1
@@ -58,15 +60,14 @@ def fitting_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
     return min(small[0], max(1, max_pixels // small[1])), min(small[1], max(1, max_pixels // small[0]))
 
 
-def _plain_mime(path: Path) -> str | None:
-    with Image.open(path) as image:
-        is_plain = (
-            image.format in _MIME
-            and image.mode in ("RGB", "L")
-            and set(image.info) <= _HARMLESS
-            and not getattr(image, "is_animated", False)
-        )
-        return _MIME[image.format or ""] if is_plain else None
+def _plain_mime(image: Image.Image) -> str | None:
+    is_plain = (
+        image.format in _MIME
+        and image.mode in ("RGB", "L")
+        and set(image.info) <= _HARMLESS
+        and not getattr(image, "is_animated", False)
+    )
+    return _MIME[image.format or ""] if is_plain else None
 
 
 def _encoded(mime: str, content: bytes) -> str:

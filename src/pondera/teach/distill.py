@@ -137,22 +137,23 @@ def distill(
     wanted = list(keys.values())
     _save(places.state, {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted})
     by_id = {sample.id: sample for sample in samples}
+    looked_at: dict[tuple[str, int], Candidate] = {}
 
     def candidate_of(response: TeacherResponse) -> Candidate:
         sample, text = by_id[response.sample], response.completion
-        return Candidate(
-            sample, response.k, text, answer_format.parse(text), prompt=_asked(teacher, sample, response.k)
-        )
+        asked = _asked(teacher, sample, response.k)
+        return Candidate(sample, response.k, text, answer_format.parse(text), prompt=asked)
 
     def look(response: TeacherResponse) -> None:
         """Filter while others are under way; what compares completions waits for all."""
-        run_filters([candidate_of(response)], [item for item in chain if not item.compares])
+        candidate = looked_at[response.sample, response.k] = candidate_of(response)
+        run_filters([candidate], [item for item in chain if not item.compares])
 
     recorded = record(samples, teacher, places.log, keys, seed, on_progress, look)
     if recorded.missing and not allow_missing:
         raise Unanswered(recorded.missing)
     responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
-    candidates = [candidate_of(response) for response in responses.values()]
+    candidates = [looked_at.get(pair) or candidate_of(response) for pair, response in responses.items()]
     kept, dropped = run_filters(candidates, chain)
     opinions: dict[str, int] = {}
     if second_opinion is not None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,11 +78,19 @@ class RequestJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: FileIO | None = None
 
     def add(self, key: str) -> None:
-        """Note a request before it goes out."""
-        with self._path.open("a", encoding="ascii") as file:
-            file.write(f"{key}\n")
+        """Note a request before it goes out; the line is with the operating system when this returns."""
+        if self._file is None:  # kept open: opening it costs more than the line
+            self._file = FileIO(self._path, "ab")
+        self._file.write(f"{key}\n".encode("ascii"))
+
+    def close(self) -> None:
+        """Close the file; a later `add` opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def count(self, keys: Collection[str]) -> tuple[int, int]:
         """Requests for these keys, and how many of them repeated an earlier one that brought nothing."""

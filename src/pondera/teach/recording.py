@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -77,10 +78,10 @@ def record(
     Raises:
         TeacherError: the teacher stopped, or answered what nobody asked. What came before is recorded.
     """
-    with appending(log) as writer:
+    with appending(log) as writer, closing(RequestJournal(journal_of(log))) as journal:
         recorded, fingerprint = Recorded(read_log(log)), teacher.fingerprint
         num_before = sum(key in recorded.found for key in keys.values())
-        _announce(teacher, RequestJournal(journal_of(log)), keys)
+        _announce(teacher, journal, keys)
         for part, first, num in _gaps(samples, keys, recorded.found):
             try:
                 for response in teacher.respond(part, num, seed, first=first):

@@ -208,7 +208,9 @@ def _against_verdict(text: str, value: float, slack: float) -> str | None:
 
 
 def _against_valence(text: str, value: float, slack: float) -> str | None:
-    if math.isnan(value):
+    if not (
+        value > _STRONGLY_BLAMED + slack or value < _ONLY_PRAISED - slack
+    ):  # no text contradicts these, NaN included
         return None
     valence = read_valence(text)
     if _is_one_sided(valence.blame, valence.praise):

@@ -14,6 +14,7 @@ import re
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -67,13 +68,13 @@ def copied_filter(longest: int = 7) -> Filter:
 
     def check(candidate: Candidate) -> str | None:
         text = candidate.sample.text or "\0"
-        asked, said = (_words(words.replace(text, "\0")) for words in (candidate.prompt, candidate.think))
-        runs = set(_runs(asked, longest + 1))
+        asked, said = candidate.prompt.replace(text, "\0"), _words(candidate.think.replace(text, "\0"))
+        runs = _runs_of_prompt(asked, longest + 1)
         copy = next((run for run in _runs(said, longest + 1) if run in runs), None)
         if copy is not None:
             return f"repeats the instructions: {' '.join(copy)!r}"
         triples = list(_runs(said, 3))
-        echoed = len(set(_runs(asked, 3)).intersection(triples))
+        echoed = len(_runs_of_prompt(asked, 3).intersection(triples))
         if len(said) >= _ECHO_WORDS and echoed > _ECHO * len(triples):
             return f"repeats the instructions in {echoed} of {len(triples)} word triples"
         talk = _TASK_TALK.find(candidate.think.lower())
@@ -182,3 +183,8 @@ def _words(text: str) -> list[str]:
 
 def _runs(words: list[str], length: int) -> list[tuple[str, ...]]:
     return [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
+
+
+@lru_cache(maxsize=64)  # a prompt has a few wordings, asked for thousands of samples
+def _runs_of_prompt(prompt: str, length: int) -> frozenset[tuple[str, ...]]:
+    return frozenset(_runs(_words(prompt), length))

@@ -55,6 +55,7 @@ _OF_PICTURES = _words(
     "car "
     "boat mountain mountains snow sun evening morning night day"
 )
+_KNOWN = _ENGLISH | _OF_PICTURES
 # Words that are English words too, such as "die", "was", "son" or "met", are left out.
 _FOREIGN: dict[str, frozenset[str]] = {
     "German": _words("der das und ist nicht ein eine einen sind mit auf für von dem den aber sehr auch stark"),
@@ -98,30 +99,41 @@ def foreign_language(text: str) -> str | None:
         text: any text; passages in quotation marks are left out.
     """
     text = _QUOTED.sub(" ", text)
-    letters = [char for char in text if char.isalpha()]
-    others = [char for char in letters if not unicodedata.name(char, "").startswith(("LATIN", "FULLWIDTH LATIN"))]
-    if len(others) > _FOREIGN_SHARE * len(letters):
-        return unicodedata.name(others[0]).split()[0].split("-")[0].capitalize()
+    if (script := _other_script(text)) is not None:
+        return script
     found = (_known_language(_words_of(sentence)) for sentence in (text, *re.split(r"[.!?]\s", text)))
     return next((name for name in found if name), None) or _unknown_language(_words_of(text))
 
 
+def _other_script(text: str) -> str | None:
+    if text.isascii():
+        return None
+    letters = [char for char in text if char.isalpha()]
+    others = [char for char in letters if not unicodedata.name(char, "").startswith(("LATIN", "FULLWIDTH LATIN"))]
+    if len(others) <= _FOREIGN_SHARE * len(letters):
+        return None
+    return unicodedata.name(others[0]).split()[0].split("-")[0].capitalize()
+
+
 def _words_of(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text.lower())
+    # Whole words only: the letters within "12e5" are none.
+    return re.findall(r"(?<!\w)[^\W\d_]+(?:['’][^\W\d_]+)?(?!\w)", text.lower())
 
 
 def _known_language(words: list[str]) -> str | None:
     if len(words) < _LONG_ENOUGH:
         return None
-    english = sum(word in _ENGLISH for word in words)
+    english = sum(map(_ENGLISH.__contains__, words))
     counts = Counter(name for word in words for name in _LANGUAGES_OF.get(word, ()))
     best, count = max(counts.items(), key=lambda pair: pair[1], default=("", 0))
     if count >= 2 and count > english:
         return best
-    has_foreign_letters = sum(not char.isascii() for word in words for char in word) >= 2
-    return "foreign" if english == 0 and has_foreign_letters else None
+    num_foreign_letters = 0 if english else sum(not char.isascii() for word in words for char in word)
+    return "foreign" if num_foreign_letters >= 2 else None
 
 
 def _unknown_language(words: list[str]) -> str | None:
-    known = sum(word in _ENGLISH or word in _OF_PICTURES for word in words)
-    return "foreign" if len(words) >= _CERTAINLY_LONG and known < _ENGLISH_SHARE * len(words) else None
+    if len(words) < _CERTAINLY_LONG:
+        return None
+    known = sum(map(_KNOWN.__contains__, words))
+    return "foreign" if known < _ENGLISH_SHARE * len(words) else None
