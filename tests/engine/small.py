@@ -41,10 +41,18 @@ def small_manifest(folder: Path) -> Path:
     return folder / "m.jsonl"
 
 
+RECIPE = Path(__file__).with_name("small.yaml")
+"""All three kinds of stages at a size that teaches nothing."""
+
+
+def small_paths(manifest: Path) -> dict[str, object]:
+    """The changes of the recipe that say where its data are."""
+    return {"data.manifest": manifest, "stages.pretrain.pristine": manifest.with_name("pristine.jsonl")}
+
+
 def small_recipe(manifest: Path, *more: str) -> Recipe:
-    """All three kinds of stages at a size that teaches nothing, with changes."""
-    own = {"data.manifest": manifest, "stages.pretrain.pristine": manifest.with_name("pristine.jsonl")}
-    return load_recipe(str(Path(__file__).with_name("small.yaml")), [*(f"{k}={v}" for k, v in own.items()), *more])
+    """The recipe, with changes."""
+    return load_recipe(str(RECIPE), [*(f"{key}={value}" for key, value in small_paths(manifest).items()), *more])
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:

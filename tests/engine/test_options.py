@@ -123,7 +123,7 @@ def test_a_callback_by_its_dotted_name_hears_of_every_stage(manifest, tmp_path, 
     monkeypatch.setattr(Witness, "heard", [])
     run_recipe(small_recipe(manifest, f"tracking.callbacks=[{__name__}:Witness]"), tmp_path)
     names = [name for name, _ in Witness.heard if name != "log"]
-    assert names == ["quickstart-pretrain", "quickstart-cold_start", "quickstart-reinforce"]
+    assert names == ["small-pretrain", "small-cold_start", "small-reinforce"]
     assert any("reward" in keys for name, keys in Witness.heard if name == "log")
 
 

@@ -141,7 +141,7 @@ _COUNTED = re.compile(
     r"|are|is|was|were|has|have|had|with|without|see|sees|seen|count|counts|counted|shows?|shown|showing|holds?"
     r"|contains?"
     r"|includes?|depicts?|features?|asks?|asked|asking|for|instead|only|just|exactly|than|other|says|reads|reading"
-    r"|marked"
+    r"|marked|images?|pictures?|photo(?:graph)?s?|shots?|frames?|clips?|videos?"
     r"|numbered|labelled|labeled|wears?|wearing|carr(?:y|ies)|displays?|at|to|from|until|till|after|before|past|version"
     r"|plus|minus|my|his|her|their|our|no|not|yes|two|three|four|five|six|seven|eight|nine|ten|\d+)\s+"
     r"|[-–/,&#.\d^=_]\s*)$"
