@@ -52,7 +52,15 @@ def test_a_protocol_selects_its_splits_and_names_what_is_missing():
     assert facts["domains"] == {"koniq10k": "in", "spaq": "cross"}
     assert facts["incomplete"] == {"koniq10k": "2 of 2015", "spaq": "1 of 11125"}
     assert "kadid10k" in facts["not_evaluated"]
-    assert facts["protocol"].startswith("koniq-trained v1")
+    assert facts["protocol"].startswith("koniq-trained v2")
+
+
+def test_numbers_measured_on_parts_of_a_set_do_not_stand_beside_the_whole_set():
+    """DeQA-Score tests SPAQ, KADID-10k and PIPAL on 2,000 to 5,000 of their images (its scripts/infer.sh)."""
+    (whole,), (parts,) = (load_protocol(name).published for name in ("koniq-trained", "koniq-trained-deqa"))
+    assert not {"spaq", "kadid10k", "pipal"} & set().union(*whole.systems.values())
+    assert parts.systems["DeQA-Score"]["spaq"] == (0.896, 0.895)
+    assert all(whole.systems[name].items() <= row.items() for name, row in parts.systems.items())
 
 
 def test_two_splits_of_one_dataset_are_two_tests():

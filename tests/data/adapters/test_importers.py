@@ -45,6 +45,9 @@ def test_a_cut_label_file_is_not_a_whole_set(tmp_path):
     with pytest.raises(DatasetError, match=r"1 labels instead of 1,000 \(a number from print\)"):
         import_samples(samples, expected_count=1000, count_from="print", **ABOUT)
     assert import_samples(samples, expected_count=1000, partial=True, **ABOUT).samples == tuple(samples)
+    (warning,) = import_samples(samples, **ABOUT).warnings
+    assert "1 labels read" in warning and "cannot be noticed" in warning and "https://example.org" in warning
+    assert not import_samples(samples, title="mine", source=None).warnings
 
 
 def test_two_labels_for_one_sample_and_nothing_at_all_are_refused(tmp_path):

@@ -78,6 +78,11 @@ def import_samples(
             f"Download it again from {source}, or take what is there with --partial"
         )
     warnings = []
+    if expected_count is None and source is not None:
+        warnings.append(
+            f"{title}: {count} read; how many a whole release has is not known here, so a cut label file cannot be noticed. "
+            f"Compare with {source}"
+        )
     if is_cut and (label_range == "observed" or not has_bounds):
         warnings.append(
             f"{title}: the scale is the range of {count}, so that a whole release may have another; do not mix the two"
