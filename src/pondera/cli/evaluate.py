@@ -69,8 +69,8 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Sets, splits and published results: preresq-images, kadid-trained, koniq-trained, koniq-trained-deqa, "
-            "biq2021, lsvq-trained, or a YAML file.",
+            help="Sets, splits and published results: preresq-images, kadid-trained, koniq-trained, "
+            "koniq-trained-deqa, biq2021, lsvq-trained, or a YAML file.",
             show_default="none",
         ),
     ] = None,

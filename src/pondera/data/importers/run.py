@@ -80,8 +80,8 @@ def import_samples(
     warnings = []
     if expected_count is None and source is not None:
         warnings.append(
-            f"{title}: {count} read; how many a whole release has is not known here, so a cut label file cannot be noticed. "
-            f"Compare with {source}"
+            f"{title}: {count} read; how many a whole release has is not known here, so a cut label file cannot be "
+            f"noticed. Compare with {source}"
         )
     if is_cut and (label_range == "observed" or not has_bounds):
         warnings.append(
