@@ -5,8 +5,9 @@
 
 Images are made from the bundled training and validation photographs (`pondera data synthesize` would make the same);
 `pondera serve` answers their questions on loopback; `pondera distill` is killed with SIGKILL when half of the answers
-are recorded, and started again; `pondera train` then cold-starts a fresh nano model on what passed the filters and
-scores the held-out images after each epoch. Every step is the command a user would give, and what it printed is kept.
+are recorded, and started again; `pondera train` then cold-starts a model on what passed the filters
+(benchmarks/distill_to_model.yaml: a fresh decoder behind nano's vision tower), scores the held-out images in between
+and keeps the best. Every step is the command a user would give. Interrupted, the same command goes on.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pondera.core.records import Media, Sample
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.data.photographs import PHOTOGRAPH_SPLITS
 from pondera.data.synthesize import bundled_references, synthesize
 
 PONDERA = (sys.executable, "-m", "pondera.cli")
+RECIPE = Path(__file__).with_suffix(".yaml")
 HELD_OUT_SHARE = 0.16
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--base-url", help="a running service; default: one is started with --model")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--concurrency", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, help="default: those of the recipe")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="further changes of the recipe")
     args = parser.parse_args()
     manifest = make_data(args.out, args.images)
@@ -140,19 +141,13 @@ def recorded(log: Path) -> int:
 
 
 def train(args: argparse.Namespace, manifest: Path) -> dict[str, Any]:
-    """Cold start of fresh weights on the rationales, scored on the held-out contents."""
-    rationales, pristine = args.out / "rationales.jsonl", args.out / "pristine.jsonl"
-    taught = read_manifest(args.out / "taught.jsonl")
-    write_manifest(rationales, [*taught, *read_manifest(manifest, split="val")])
-    references, splits = bundled_references()
-    contents = [r for r in references if splits[r.content] == "train"]
-    write_manifest(
-        pristine, [Sample(r.content, (Media(str(r.source)),), split="train", reference=r.content) for r in contents]
-    )
-    changes = [f"data.manifest={rationales}", f"stages.pretrain.pristine={pristine}", "data.validation_split=val"]
-    changes += [f"stages.cold_start.epochs={args.epochs}"]
-    changes += [f"stages.cold_start.validate_every={math.ceil(len(taught) / 24)}", *args.set]
-    command = [*PONDERA, "train", "q-ponder-ci-nano", "--out", str(args.out / "run"), "--resume"]
+    """Cold start on the rationales, scored on the held-out contents."""
+    rationales = args.out / "rationales.jsonl"
+    write_manifest(rationales, [*read_manifest(args.out / "taught.jsonl"), *read_manifest(manifest, split="val")])
+    changes = [f"data.manifest={rationales}", *args.set]
+    if args.epochs is not None:
+        changes.append(f"stages.cold_start.epochs={args.epochs}")
+    command = [*PONDERA, "train", str(RECIPE), "--out", str(args.out / "run"), "--resume"]
     start = time.monotonic()
     subprocess.run(
         [*command, *(word for change in changes for word in ("--set", change))],
@@ -163,6 +158,7 @@ def train(args: argparse.Namespace, manifest: Path) -> dict[str, Any]:
     curve = [line for line in lines if "val_valid" in line]
     return {
         "train_s": round(time.monotonic() - start, 1),
+        "steps": [line["step"] for line in curve],
         "validation_srcc": [round(line["val_srcc"], 4) if "val_srcc" in line else None for line in curve],
         "validation_valid": [round(line["val_valid"], 4) for line in curve],
         "model": str(args.out / "run" / "final"),

@@ -217,7 +217,8 @@ def test_distill_fails_when_nothing_passes_the_filters(pondera, manifest, tmp_pa
     result = pondera("distill", manifest, "--teacher", "command", "--command", command, "--out", tmp_path / "t.jsonl")
     assert result.exit_code == 1
     assert "format" in result.stdout
-    assert "no completion passed" in result.stderr
+    assert f"examples: {tmp_path / 't.distill' / 'filters.md'}" in result.stdout
+    assert "does the model know this --prompt?" in result.stderr and "no completion passed" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
 from pondera.engine import training
@@ -118,6 +119,31 @@ def test_epochs_are_validated_at_their_ends(manifest, tmp_path, scripted):
     _run(_cold_start(manifest, "validate_every=epoch"), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "val_valid" in line] == [0, 3, 6]
+
+
+def test_the_best_epoch_of_an_adapter_is_kept_as_a_plain_model(manifest, tmp_path, scripted, monkeypatch):
+    """LoRA, `keep: best` and `validate_every: epoch` together, killed behind the best epoch (step 3) and resumed."""
+
+    def recipe(*more):
+        changes = ("epochs=2", "save_every=1", "validate_every=epoch", *more)
+        changes = [f"stages.cold_start.{change}" for change in changes]
+        return small_recipe(manifest, *changes, "stages.pretrain.steps=1", "model.lora={rank: 2, alpha: 4}")
+
+    def die(self, args, state, control, **kwargs):
+        if self.stage == "cold_start" and state.global_step == 5:
+            raise KeyboardInterrupt
+
+    best = weights(_run(recipe("keep=best"), tmp_path / "best") / "model")
+    last = weights(_run(recipe(), tmp_path / "last") / "model")
+    start = weights(tmp_path / "best" / "stages" / "pretrain" / "model")
+    moved = {key for key in start if not np.array_equal(start[key], best[key])}
+    assert best.keys() == start.keys() == last.keys()
+    assert moved and all("language_model.layers" in key for key in moved)
+    assert not same(best, last)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(MetricsFile, "on_step_begin", die, raising=False)
+        _run(recipe("keep=best"), tmp_path / "killed")
+    assert same(weights(_run(recipe("keep=best"), tmp_path / "killed", resume=True) / "model"), best)
 
 
 @pytest.mark.parametrize("change", ["keep=best", "patience=2"])

@@ -218,6 +218,17 @@ def test_soft_label_loss_matches_a_plain_sum_and_is_zero_where_they_agree():
     assert float(soft_label_loss(torch.tensor(prob_SL).log(), torch.tensor(prob_SL))) == pytest.approx(0, abs=1e-12)
 
 
+def test_soft_label_loss_matches_hand_computation():
+    """Label (0, 1/4, 1/2, 1/4, 0), whose entropy is 1.5 ln 2, against two models: five equal levels cost
+    ln 5 - 1.5 ln 2 = 0.569717; twice the odds for the middle one (1, 1, 2, 1, 1)/6 cost ln 6 - 2 ln 2 = 0.405465.
+    """
+    label = torch.tensor([[0.0, 0.25, 0.5, 0.25, 0.0]], dtype=torch.float64)
+    flat, peaked = torch.zeros(1, 5, dtype=torch.float64), torch.tensor([[1.0, 1, 2, 1, 1]]).double().log()
+    assert float(soft_label_loss(flat, label)) == pytest.approx(0.569717, abs=1e-6)
+    assert float(soft_label_loss(peaked, label)) == pytest.approx(0.405465, abs=1e-6)
+    assert float(soft_label_loss(torch.cat([flat, peaked]), label.repeat(2, 1))) == pytest.approx(0.487591, abs=1e-6)
+
+
 def test_descent_on_soft_labels_ends_at_the_label():
     prob_SL = torch.tensor(soft_labels([3.4], [0.8]))
     logits = torch.zeros(1, 5, dtype=torch.float64, requires_grad=True)

@@ -254,6 +254,14 @@ def test_the_command_asks_judges_and_keeps_report_and_answers(evaluation, servic
     assert (tmp_path / "out" / "judgements.jsonl").read_bytes() == answers
 
 
+def test_a_judge_of_whom_nothing_can_be_read_is_a_failure(evaluation, service, tmp_path, monkeypatch):
+    """It printed a table of nan and succeeded."""
+    monkeypatch.setattr("tests.evaluate.test_judge.graded", lambda grade: "fine, I think")
+    result = run(evaluation, "--judge", "a", "--base-url", service, "--out", tmp_path / "out", "--seeds", 1)
+    assert result.exit_code == 1 and "unreadable from a" in result.stdout
+    assert "no answer of a judge could be read" in result.stderr and "judgements.jsonl" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -136,6 +136,13 @@ def test_a_service_that_refuses_everything_ends_the_work_at_once(said, words):
         assert len(server.payloads) == 1
 
 
+def test_an_address_without_its_last_part_is_named():
+    with ChatServer(lambda payload: Said(b"Not Found", 404)) as server:
+        client = ChatClient(server.url.removesuffix("/v1"), "teacher")
+        with pytest.raises(ServiceRefused, match="check address and model; most addresses end in /v1"):
+            asyncio.run(client.complete([{"role": "user", "content": "question"}]))
+
+
 def test_an_address_where_nobody_listens_is_named_soon():
     with ChatServer(echo) as server:
         pass

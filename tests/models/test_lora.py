@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pondera.errors import ConfigError
-from pondera.models.lora import add_adapter, has_adapter, merge_adapter
+from pondera.models.lora import add_adapter, has_adapter, merge_adapter, save_merged
 from pondera.models.packing import Branch, pack, packed_logps
 from tests.models import stock
 from tests.models.tiny import noise_image, tiny_family
@@ -49,6 +50,25 @@ def test_an_adapter_starts_as_nothing_learns_alone_and_merges_exactly(name):
     merge_adapter(family)
     assert not has_adapter(family.model)
     torch.testing.assert_close(packed_logps(family.model, batch)[0], trained, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_model_saved_in_between_is_the_merged_one_and_its_adapter_learns_on(name, tmp_path):
+    config, _ = FAMILIES[name]()
+    family = stock.stock_family(config)
+    add_adapter(family, rank=2, alpha=4)
+    _trained(family)
+    before = {key: value.clone() for key, value in family.model.state_dict().items()}
+    save_merged(family.model, tmp_path / "between")
+    assert has_adapter(family.model)
+    after = family.model.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+    merge_adapter(family)
+    family.model.save_pretrained(tmp_path / "end")
+    between, end = (load_file(tmp_path / folder / "model.safetensors") for folder in ("between", "end"))
+    assert between.keys() == end.keys()
+    for key, value in end.items():
+        torch.testing.assert_close(between[key], value, rtol=0, atol=0)
 
 
 def test_packed_and_padded_rows_agree_beside_an_adapter():

@@ -64,7 +64,7 @@ def test_scores_in_disguise_are_leaks(think):
      "80 per cent of the frame is sky",
      "a sign reads 'Lane 4, gate 2.'", "A plus is the light", "two areas are blurred",
      "1. Sharpness is fine. 2. Noise is low.",
-     "an A road in fog", "Three, at the left, are sharp.", "cropped at 200 percent zoom",
+     "an A road in fog", "Image 3: sharpness is poor.", "Three, at the left, are sharp.", "cropped at 200 percent zoom",
      "the final chord of a musical score"],
 )  # fmt: skip
 def test_numbers_of_things_are_no_leak(think):

@@ -40,7 +40,7 @@ def distill(
     prompt: Annotated[
         str | None,
         typer.Option(
-            help="What is asked; measuring takes only the form of the answer from it.",
+            help="What is asked; nano knows quality.short. measuring takes only the form of the answer from it.",
             show_default="quality.expert; measuring: one number",
         ),
     ] = None,
@@ -167,6 +167,8 @@ def distill(
         on_progress=progress("responses"),
     )
     typer.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False) if form is Plain.json else _text(done))
+    if 2 * done.dropped.get("format", 0) > done.num_responses:
+        typer.echo("most completions lack the form that was asked for; does the model know this --prompt?", err=True)
     if not done.num_kept:
         typer.echo("no completion passed the filters: see the counts above", err=True)
         raise typer.Exit(1)
@@ -253,4 +255,5 @@ def _text(done: Distillation) -> str:
         lines.append(f"{done.num_missing} responses are missing; the same command asks for them again")
     if done.opinions:
         lines.append("second opinions: " + ", ".join(f"{count} {name}" for name, count in done.opinions.items()))
-    return "\n".join([*lines, *_drops(done.dropped, done.reasons)])
+    drops = _drops(done.dropped, done.reasons)
+    return "\n".join([*lines, *drops, *([f"examples: {done.report}"] if drops else [])])

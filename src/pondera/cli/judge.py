@@ -71,6 +71,9 @@ def judge(
         text = json.dumps(jsonable(report), indent=2, ensure_ascii=False)
         (out / "judge.json").write_text(text + "\n", encoding="utf-8")
     typer.echo(json.dumps(jsonable(report), indent=2, ensure_ascii=False) if form is Plain.json else _text(report))
+    if judges and not any(found["n"] for found in report["judged"]["systems"].values()):
+        typer.echo(f"no answer of a judge could be read; they stand in {out}/judgements.jsonl", err=True)
+        raise typer.Exit(1)
 
 
 def _addresses(judges: list[str], base_urls: list[str]) -> list[tuple[str, str]]:

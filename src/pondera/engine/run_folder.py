@@ -26,6 +26,7 @@ from pondera.engine.files import new_folder, saving, write_text
 from pondera.errors import ConfigError
 from pondera.models import Family, ModelCard
 from pondera.models.distribution import is_sharded, rank, wait
+from pondera.models.lora import has_adapter, save_merged
 
 _SHOWN = 3  # differences named in a message
 
@@ -68,12 +69,18 @@ def refuse_interrupted(name: str, folder: Path) -> None:
 def save_model(family: Family, card: ModelCard, folder: Path) -> None:
     """Write weights, processor and card; the folder appears only when it is complete.
 
+    An adapter is merged in what is written, and stays in the model.
+
     Raises:
         TrainingError: it could not be written.
     """
     if rank() == 0:
         with saving(f"model {folder}"), new_folder(folder) as partial:
-            family.save(partial)
+            if has_adapter(family.model):
+                save_merged(family.model, partial)
+                family.processor.save_pretrained(partial)
+            else:
+                family.save(partial)
             card.save(partial)
     elif is_sharded(family.model):
         with tempfile.TemporaryDirectory() as nowhere:

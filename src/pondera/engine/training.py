@@ -33,7 +33,6 @@ from pondera.engine.unreadable import Unreadable
 from pondera.errors import ManifestError, MediaError, TrainingError
 from pondera.models import Family, ModelCard
 from pondera.models.loading import default_device
-from pondera.models.lora import has_adapter
 
 
 @dataclass(frozen=True)
@@ -263,16 +262,13 @@ def run_trainer(
         The folder of the model to keep, where it is not the one in memory.
 
     Raises:
-        TrainingError: the stage is to keep the best model, or to stop early, and nothing is held out; or to keep the
-            best model of an adapter.
+        TrainingError: the stage is to keep the best model, or to stop early, and nothing is held out.
     """
     keeps_best = stage.keep == "best"
     if (keeps_best or stage.patience) and not validation:
         raise TrainingError(
             f"stage {stage.name!r}: keep: best and patience need held-out samples; name them with data.validation_split"
         )
-    if keeps_best and has_adapter(family.model):
-        raise TrainingError(f"stage {stage.name!r}: an adapter is merged at the end of a stage; set keep to last")
     watching: list[TrainerCallback] = []  # in the order in which they hear of a step
     if validation:
         assessor, most = Assessor(family, card), options.max_unreadable

@@ -266,6 +266,8 @@ class ChatClient:
         words = f"HTTP {response.status}: {message}"
         if response.status in _REFUSED or 300 <= response.status < 400 or code == "insufficient_quota":
             way_out = f"set {self.api_key_env or 'an API key'}" if response.status == 401 else "check address and model"
+            if response.status == 404 and not self.base_url.endswith("/v1"):
+                way_out += "; most addresses end in /v1"
             raise ServiceRefused(f"{self.base_url} refuses model {self.model!r}: {words}; {way_out}")
         if response.status not in _AGAIN and response.status < 500:
             raise RequestFailed(f"{self.base_url} refuses this request: {words}")

@@ -57,6 +57,29 @@ def merge_adapter(family: Family) -> None:
         family.model = family.model.merge_and_unload()
 
 
+def save_merged(model: Any, folder: Any) -> None:
+    """Write the weights that `merge_adapter` would leave, and leave the adapter where it is.
+
+    Merging and taking back would round the frozen weights, so the sums are made beside them, on the processor, one
+    layer after the other.
+
+    Args:
+        model: has an adapter.
+        folder: a new one.
+    """
+    base = model.get_base_model()
+    layers = {name: module for name, module in base.named_modules() if hasattr(module, "get_delta_weight")}
+    state = {
+        name.replace(".base_layer.", "."): weight for name, weight in base.state_dict().items() if ".lora_" not in name
+    }
+    with torch.no_grad():
+        for name, layer in layers.items():
+            weight = layer.get_base_layer().weight
+            delta = sum(layer.get_delta_weight(adapter) for adapter in layer.active_adapters)
+            state[f"{name}.weight"] = (weight + delta.to(weight.dtype)).cpu()
+    base.save_pretrained(folder, state_dict=state)
+
+
 def _decoder_layers(model: Any) -> dict[str, str]:
     """Full name and last part of the name of every linear layer of the decoder; the head stays as it is."""
     inside = set(model.get_decoder().modules())

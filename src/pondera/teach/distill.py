@@ -48,6 +48,7 @@ class Distillation:
         missing: why the first few of them are missing, by "sample/k".
         usage: totals over the responses of this run and those before it.
         teacher: fingerprint.
+        report: what was dropped and why, with examples, for people.
         opinions: of the second opinion: asked, unreadable, missing; empty where there was none.
     """
 
@@ -63,11 +64,12 @@ class Distillation:
     missing: Mapping[str, str]
     usage: Mapping[str, float]
     teacher: str
+    report: Path
     opinions: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
-        return {**asdict(self), "manifest": self.manifest.as_posix()}
+        return {**asdict(self), "manifest": self.manifest.as_posix(), "report": self.report.as_posix()}
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ def distill(
         missing={f"{name}/{k}": why for (name, k), why in islice(recorded.missing.items(), _EXAMPLES)},
         usage=_usage(responses.values()),
         teacher=teacher.fingerprint,
+        report=places.report,
         opinions=opinions,
     )
     places.report.write_text(filter_report(done), encoding="utf-8")

@@ -143,7 +143,8 @@ _COUNTED = re.compile(
     r"|includes?|depicts?|features?|asks?|asked|asking|for|instead|only|just|exactly|than|other|says|reads|reading"
     r"|marked|images?|pictures?|photo(?:graph)?s?|shots?|frames?|clips?|videos?"
     r"|numbered|labelled|labeled|wears?|wearing|carr(?:y|ies)|displays?|at|to|from|until|till|after|before|past|version"
-    r"|plus|minus|my|his|her|their|our|no|not|yes|two|three|four|five|six|seven|eight|nine|ten|\d+)\s+"
+    r"|plus|minus|my|his|her|their|our|no|not|yes|two|three|four|five|six|seven|eight|nine|ten|image|picture|photo"
+    r"|frame|sample|scene|shot|view|item|camera|\d+)\s+"
     r"|[-–/,&#.\d^=_]\s*)$"
 )
 # Of these words, some also lead to verdicts: "at a three", "lower than three", "not four", "only two".
