@@ -13,13 +13,14 @@ import json
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pondera.core.records import Sample
 from pondera.data.adapters import get_adapter
-from pondera.data.importers.published import LISTS, list_samples
+from pondera.data.adapters.restored import PIPAL, SRIQABench
+from pondera.data.importers.published import LISTS, get_list, list_samples
 from pondera.data.importers.run import import_samples
 
 FOLDER_OF = {"preresq-r1": "preresq", "visualquality-r1": "visualquality-r1"}
@@ -37,6 +38,10 @@ def main() -> None:
         splits = {split: count for _, split, count in published.files if split}
         samples = list_samples(published, folder, folder)
         report[published.name] = checked(samples, published.expected_count, splits)
+    for name, adapter in (("pipal", PIPAL), ("sriqa-bench", SRIQABench)):
+        published = get_list(f"preresq-r1/{name}")
+        samples = list_samples(published, labels / "preresq", labels / "preresq")
+        report[f"{name}: references"] = versions_of_references(samples, adapter.REFERENCES, adapter.VERSIONS)
     report["kadid10k: var"] = deviation_or_variance(labels / "visualquality-r1" / "KADID-10K_mos.txt")
     print(json.dumps(report, indent=2))
     sys.exit(0 if all(entry["ok"] for entry in report.values()) else 1)
@@ -60,6 +65,18 @@ def checked(found: Iterable[Sample], count: int | None, splits: dict[str, int]) 
         "contents_in_two_splits": straddling,
         "labels": [min(labels), max(labels)],
         "ok": len(imported.samples) == count and found_splits == splits and not straddling,
+    }
+
+
+def versions_of_references(found: Iterable[Sample], references: Sequence[str], versions: int) -> dict[str, Any]:
+    """Whether the references whose label files an import asks for are those of the list, with as many versions each."""
+    count = Counter((sample.reference or "").split("/")[-1].removesuffix("_Original") for sample in found)
+    return {
+        "references": len(count),
+        "not_asked_for": sorted(set(count) - set(references)),
+        "not_in_list": sorted(set(references) - set(count)),
+        "versions": sorted(set(count.values())),
+        "ok": set(count) == set(references) and set(count.values()) == {versions},
     }
 
 

@@ -14,27 +14,31 @@ from pondera.data.importers.run import import_samples
 
 
 class Replica:
-    """A folder that looks like an unpacked download; `files` are empty but there."""
+    """A folder that looks like an unpacked download: label files, and media that are no pictures but there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.label_files: list[Path] = []
+        self.media_files: list[Path] = []
 
-    def table(self, name: str, *lines: str) -> Path:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def table(self, name: str, *lines: str) -> None:
+        """A label file of text."""
+        path = self._place(name)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return path
+        self.label_files.append(path)
 
     def files(self, *names: str) -> None:
+        """Media."""
         for name in names:
-            self.table(name, "x")
+            path = self._place(name)
+            path.write_text("x", encoding="utf-8")
+            self.media_files.append(path)
 
     def mat(self, name: str, **variables: list[object]) -> None:
-        """Numbers become a 1 x n matrix, texts an n x 1 cell array, as MATLAB writes them."""
+        """A label file of MATLAB. Numbers become a 1 x n matrix, texts an n x 1 cell array, as it writes them."""
         from scipy.io import savemat
 
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._place(name)
         content = {}
         for key, values in variables.items():
             if isinstance(values[0], str):
@@ -42,6 +46,12 @@ class Replica:
             else:
                 content[key] = np.array([values], dtype=float)
         savemat(path, content)
+        self.label_files.append(path)
+
+    def _place(self, name: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def load(self, name: str) -> list[Sample]:
         """Through all checks but the count; every file must be there."""

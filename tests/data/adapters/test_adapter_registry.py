@@ -15,6 +15,10 @@ NAMES = adapter_names()
 PAGE = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
 
 
+# What the labels rate where that is not quality. Three scores of LGVQ: not one of them.
+RATES = {"evalmuse": "alignment", "lgvq": ""}
+RATES |= dict.fromkeys(("ava", "tad66k", "flickr-aes", "para", "aadb"), "aesthetics")
+
 # What the docstring of an adapter must hold, and how it is recognised.
 IN_DOCSTRING = {
     "citation": r"Citation: \w",
@@ -29,7 +33,9 @@ CITED = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{7,40}:\S")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_adapter_states_all_that_one_must_state(name):
-    """Licence, citation, official split, label direction, scale, a raw row, a version, a count and what was counted."""
+    """Licence, citation, official split, label direction, scale, a raw row, a version, a count and what was counted,
+    and what the label rates.
+    """
     adapter = get_adapter(name)
     docstring = " ".join((type(adapter).__doc__ or "").split())
     lacking = [what for what, pattern in IN_DOCSTRING.items() if not re.search(pattern, docstring, re.IGNORECASE)]
@@ -41,6 +47,7 @@ def test_every_adapter_states_all_that_one_must_state(name):
     assert (adapter.expected_count is None) == (adapter.count_from == "unknown")
     assert adapter.expected_count is not None or "asserted" in docstring  # and why
     assert "Evidence" not in adapter.citation
+    assert adapter.rates == RATES.get(name, "quality")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -73,10 +73,15 @@ class Adapter(ABC):
         """
 
     def missing_labels(self, root: Path) -> list[str]:
-        """Label files that are not there although their images are; for sets with one label file per reference.
+        """Label files of a whole release that are not there, or are cut; for sets with one label file per reference.
+
+        Others have no list of their label files to hold a folder against: `samples` asks for each one by name.
 
         Args:
             root: as in `samples`.
+
+        Raises:
+            DatasetError: the folder of the label files is missing.
         """
         return []
 
@@ -184,10 +189,6 @@ class FileIndex:
         self._path_of: Mapping[str, Path] = {
             path.name.lower(): path for path in sorted(root.rglob("*"), reverse=True) if path.is_file()
         }
-
-    def names(self) -> list[str]:
-        """Of all files, in lower case, sorted."""
-        return sorted(self._path_of)
 
     def path(self, name: str) -> Path:
         """The file of this name; where there is none, the path at which it was expected."""

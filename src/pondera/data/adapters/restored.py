@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
 from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, tested
 from pondera.data.adapters.tables import csv_rows, spaced_rows
 from pondera.errors import DatasetError
+
+# Of the 250 references of PIPAL the owner keeps these for validation and test.
+_PIPAL_HELD_OUT = (
+    "4 5 11 19 20 22 33 36 50 61 62 71 74 76 89 91 95 109 111 117 122 125 126 127 128 129 136 144 147 154 161 168 169 "
+    "173 191 192 196 202 204 211 215 217 219 226 235 236 238 240 249 250"
+)
+# The references of SRIQA-Bench: where they come from, and their numbers there.
+_SRIQA_NUMBERS = (
+    ("online", "4 6 8 9 15 16 18 20 21 23 24 32 33 34 35 37 38 40 43 45 47 48 50"),
+    ("realworld", "1 4 8 10 12 15 16 17 21 22 23 24 25 30 31 32 33 37 38 42 43 44 48"),
+    (
+        "srtest",
+        "1 5 6 7 10 11 13 14 17 18 20 21 24 28 31 32 33 34 36 40 41 42 44 46 47 48 49 50 51 52 54 55 58 60 62 63 "
+        "64 65 66 69 70 71 73 75 77 81 82 87 88 89 92 93 94 96",
+    ),
+)
 
 
 class PIPAL(Adapter):
@@ -32,10 +47,12 @@ class PIPAL(Adapter):
     licence = "research only"
     source = "https://www.jasongt.com/projectpages/pipal.html"
 
+    REFERENCES = tuple(f"A{number:04d}" for number in range(1, 251) if str(number) not in _PIPAL_HELD_OUT.split())
+    VERSIONS = 116  # of each reference
+
     def missing_labels(self, root: Path) -> list[str]:
-        """By the references of the distorted images that are there."""
-        found = (re.fullmatch(r"(a\d+)_\d+_\d+\.bmp", name) for name in FileIndex(root).names())
-        return _without_table(root / "Train_Label", (match[1].upper() for match in found if match))
+        """Those of the references in the list of PreResQ-R1."""
+        return _missing_or_cut(self.file(root, "Train_Label"), self.REFERENCES, self.VERSIONS)
 
     def samples(self, root: Path) -> Iterator[Sample]:
         """By reference, then in the order of its file."""
@@ -52,10 +69,17 @@ class PIPAL(Adapter):
             )
 
 
-def _without_table(folder: Path, references: Iterable[str]) -> list[str]:
-    """The label file of every reference that has none; letter case ignored."""
-    there = {path.stem.lower() for path in folder.glob("*.txt")}
-    return [f"{folder.name}/{name}.txt" for name in sorted(set(references)) if name.lower() not in there]
+def _missing_or_cut(folder: Path, references: Sequence[str], versions: int) -> list[str]:
+    """The label file of every reference that has none, or one with another number of rows; letter case ignored."""
+    path_of = {path.stem.lower(): path for path in folder.glob("*.txt")}
+    found = []
+    for name in references:
+        path = path_of.get(name.lower())
+        if path is None:
+            found.append(f"{folder.name}/{name}.txt")
+        elif (num_rows := sum(map(bool, map(bytes.strip, path.read_bytes().splitlines())))) != versions:
+            found.append(f"{folder.name}/{path.name} ({num_rows} labels instead of {versions})")
+    return found
 
 
 class Liu13(Adapter):
@@ -107,10 +131,12 @@ class SRIQABench(Adapter):
     licence = "see the owner's repository"
     source = "https://github.com/ChrisDud0257/AFINE"
 
+    REFERENCES = tuple(f"{place}{number}" for place, numbers in _SRIQA_NUMBERS for number in numbers.split())
+    VERSIONS = 11  # of each reference, itself among them
+
     def missing_labels(self, root: Path) -> list[str]:
-        """By the original images that are there."""
-        originals = root.rglob("*_Original.png")
-        return _without_table(root / "MOS", (path.name.removesuffix("_Original.png") for path in originals))
+        """Those of the references in the lists of PreResQ-R1 and VisualQuality-R1."""
+        return _missing_or_cut(self.file(root, "MOS"), self.REFERENCES, self.VERSIONS)
 
     def samples(self, root: Path) -> Iterator[Sample]:
         """By reference, then in the order of its file."""

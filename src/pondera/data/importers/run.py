@@ -60,12 +60,15 @@ def import_samples(
             they are), which is what several published results were computed with.
         partial: take what is there: fewer labels than expected, and only samples whose files exist.
         check_media: look whether every file exists.
-        missing_labels: label files known to be missing, named in messages.
+        missing_labels: label files known to be missing or cut, named in messages.
         has_bounds: the owner states bounds; otherwise the scale is the observed range in any case.
 
     Raises:
         DatasetError: labels or files are missing, an id occurs twice, or nothing is left; says what to do.
     """
+    way_out = f"Download it again from {source}, or take what is there with --partial"
+    if missing_labels and not partial:  # before the rows are read, which may be none
+        raise DatasetError(f"{title}: {_named(missing_labels)}. {way_out}")
     samples = list(found)
     _check_ids(samples, title)
     is_cut = bool(missing_labels) or (expected_count is not None and len(samples) != expected_count)
@@ -73,10 +76,7 @@ def import_samples(
     if is_cut and count_from == "print":
         count += " (a number from print)"
     if is_cut and not partial:
-        raise DatasetError(
-            f"{title}: {count}: {_named(missing_labels) or 'a cut file or another release'}. "
-            f"Download it again from {source}, or take what is there with --partial"
-        )
+        raise DatasetError(f"{title}: {count}: a cut file or another release. {way_out}")
     warnings = []
     if expected_count is None and source is not None:
         warnings.append(
@@ -96,9 +96,10 @@ def import_samples(
 
 
 def _named(missing: Sequence[str]) -> str:
-    """The first of the missing label files, and how many there are."""
+    """How many label files are missing or cut, and the first of them."""
+    are = "label file is" if len(missing) == 1 else "label files are"
     more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
-    return f"{len(missing):,} label files are missing, {', '.join(missing[:_MOST_NAMED])}{more}" if missing else ""
+    return f"{len(missing):,} {are} missing or cut: {', '.join(missing[:_MOST_NAMED])}{more}"
 
 
 def _check_ids(samples: list[Sample], title: str) -> None:

@@ -54,7 +54,7 @@ class Source:
         origin: where to get the files; None for data of one's own.
         expected_count: labels of a whole release; None when it is not known.
         count_from: what was counted, as an adapter says it.
-        missing_labels: label files that are not there although their images are.
+        missing_labels: label files that are not there, or are cut; as an adapter says it.
         has_bounds: the owner states bounds of the labels.
     """
 
