@@ -3,12 +3,13 @@
     python benchmarks/grpo_step.py --json
     python benchmarks/grpo_step.py --json --group 16
     python benchmarks/grpo_step.py --json --image-px 1024 --images 1      # 1,024 visual tokens
+    python benchmarks/grpo_step.py --json --device cuda --attention sdpa --width 512 --layers 8
 
 Both sides run the same randomly initialised model, images and settings, in processes of their own, in turns. An update
 is forward, backward and AdamW on the same given tokens and advantages; a step is that plus the side's own roll-out of
 as many tokens, with its image processing and a reward. Neither side checkpoints activations. Peak memory is what the
-first update adds to the resident memory of the process that holds the model, inputs included. TRL is no dependency of
-Pondera: `pip install trl==1.16.0` first.
+first update adds to the memory of the process that holds the model, inputs included: resident memory, or that of the
+GPU. TRL is no dependency of Pondera: `pip install trl==1.16.0` first.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from pondera.engine.objective import aggregate, clipped_policy_loss
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import Family
 from pondera.models.block_attention import use_block_attention
+from pondera.models.flex_attention import use_flex_attention
 from pondera.models.nano.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from pondera.models.packing import Branch, pack, packed_logps
 
@@ -44,15 +46,17 @@ QUESTION = "Rate the quality of this photograph from 1 to 5. Think first, then a
 PATCH_PX, SHUFFLE = 16, 2
 
 
-def build(image_px: int) -> tuple[Any, Idefics3Processor]:
-    """A random Idefics3 of 4 + 4 layers whose images become (image_px / 32)^2 tokens, and its processor."""
+def build(options: argparse.Namespace) -> tuple[Any, Idefics3Processor]:
+    """A random Idefics3 whose images become (image_px / 32)^2 tokens, and its processor."""
+    image_px = options.image_px
     tokenizer = train_tokenizer([QUESTION])
     edge = {"longest_edge": image_px}
     pixels = Idefics3ImageProcessorPil(do_image_splitting=False, size=edge, max_image_size=edge)
     num_visual = (image_px // PATCH_PX // SHUFFLE) ** 2
     # The processor adds tokens of its own, so it comes before the model.
     processor = Idefics3Processor(pixels, tokenizer, image_seq_len=num_visual, chat_template=CHAT_TEMPLATE)
-    sizes = {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 6}
+    sizes = {"hidden_size": options.width, "intermediate_size": options.width * 8 // 3}
+    sizes |= {"num_hidden_layers": options.layers, "num_attention_heads": options.width // 32}
     config = Idefics3Config(
         text_config=LlamaConfig(
             **sizes,
@@ -70,7 +74,7 @@ def build(image_px: int) -> tuple[Any, Idefics3Processor]:
     torch.manual_seed(0)
     model = AutoModelForImageTextToText.from_config(config)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
-    return model, processor
+    return model.to(options.device), processor
 
 
 class Task:
@@ -86,7 +90,8 @@ class Task:
         self.images = rng.integers(0, 256, (options.images, 96, 128, 3), dtype=np.uint8)
         shape = (options.images, options.group, options.tokens)
         self.ids = rng.integers(10, vocab_size - 20, shape).tolist()  # special tokens stand at both ends
-        self.advantage_N = torch.tensor(rng.normal(size=options.images * options.group), dtype=torch.float32)
+        advantage_N = torch.tensor(rng.normal(size=options.images * options.group), dtype=torch.float32)
+        self.advantage_N = advantage_N.to(options.device)
 
 
 def reward(completions: Sequence[Any], **_: Any) -> list[float]:
@@ -104,6 +109,8 @@ class Ours:
         self.backend = TransformersBackend(self.family)
         if options.attention == "blocks":
             use_block_attention(model)
+        elif options.attention == "flex":
+            use_flex_attention(model)
 
     def roll_out(self, task: Task) -> None:
         """Encode, sample, reward."""
@@ -152,7 +159,7 @@ class Trl:
         self.options = options
         arguments = GRPOConfig(
             output_dir=str(folder),
-            use_cpu=True,
+            use_cpu=options.device == "cpu",
             bf16=False,
             report_to=[],
             per_device_train_batch_size=options.images * options.group,
@@ -184,7 +191,7 @@ class Trl:
         images = [[Image.fromarray(image)] for image in task.images for _ in range(group)]
         encoded = processor(text=[text] * len(images), images=images, padding=True, return_tensors="pt")
         completion_ids = torch.tensor(task.ids).flatten(0, 1)
-        return {
+        inputs = {
             "prompt_ids": encoded["input_ids"],
             "prompt_mask": encoded["attention_mask"],
             "completion_ids": completion_ids,
@@ -193,8 +200,9 @@ class Trl:
             "num_items_in_batch": torch.tensor(completion_ids.numel()),
             "pixel_values": encoded["pixel_values"],
             "pixel_attention_mask": encoded["pixel_attention_mask"],
-            "num_images": [1] * len(images),
         }
+        on_device = {name: value.to(self.options.device) for name, value in inputs.items()}
+        return on_device | {"num_images": [1] * len(images)}
 
     def loss(self, inputs: Any, task: Task) -> torch.Tensor:
         """The GRPO objective."""
@@ -220,19 +228,19 @@ def run_side(options: argparse.Namespace, folder: Path) -> None:
     """Measure one side in this process and leave numbers and tensors in the folder."""
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
-    model, processor = build(options.image_px)
+    model, processor = build(options)
     task = Task(options, len(processor.tokenizer))
     side = Ours(options, model, processor) if options.side == "pondera" else Trl(options, model, processor, folder)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)  # no change, so that all repeats are alike
     model.train()
-    start_mib = _peak_mib()
+    start_mib = _peak_mib(options.device)
     inputs = side.inputs(task)
     side.loss(inputs, task).backward()
-    peak_mib = _peak_mib() - start_mib
+    peak_mib = _peak_mib(options.device) - start_mib
     gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     with torch.no_grad():
         logp_M = side.logps(inputs)
-    torch.save({"gradient": gradient, "logp_M": logp_M}, folder / f"{options.side}.pt")
+    torch.save({"gradient": gradient.cpu(), "logp_M": logp_M.cpu()}, folder / f"{options.side}.pt")
 
     def update() -> None:
         optimizer.zero_grad()
@@ -247,7 +255,9 @@ def run_side(options: argparse.Namespace, folder: Path) -> None:
     (folder / f"{options.side}.json").write_text(json.dumps(numbers))
 
 
-def _peak_mib() -> float:
+def _peak_mib(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
     per_mib = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / per_mib
 
@@ -255,12 +265,20 @@ def _peak_mib() -> float:
 def _median_seconds(call: Callable[[], None], options: argparse.Namespace) -> float:
     clock = time.perf_counter if options.clock == "wall" else time.process_time
     call()  # warm caches and allocator
+    _settle(options.device)
     seconds = []
     for _ in range(options.repeat):
         start = clock()
         call()
+        _settle(options.device)
         seconds.append(clock() - start)
     return statistics.median(seconds)
+
+
+def _settle(device: str) -> None:
+    """Wait for what was only queued."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
@@ -291,9 +309,10 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 def _configuration(options: argparse.Namespace) -> dict[str, Any]:
     from importlib.metadata import version
 
-    model, processor = build(options.image_px)
+    model, processor = build(options)
+    layers = f"{options.layers} vision and {options.layers} decoder layers of width {options.width}"
     return {
-        "model": "Idefics3, 4 vision and 4 decoder layers of width 192, random weights, float32",
+        "model": f"Idefics3, {layers}, random weights, float32",
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(processor.tokenizer),
         "images": options.images,
@@ -305,7 +324,7 @@ def _configuration(options: argparse.Namespace) -> dict[str, Any]:
         "clock": options.clock,
         "repeat": options.repeat,
         "rounds": options.rounds,
-        "machine": platform.machine(),
+        "machine": torch.cuda.get_device_name() if options.device == "cuda" else platform.machine(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl")},
     }
@@ -319,8 +338,13 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=8, help="completions a prompt (G)")
     parser.add_argument("--tokens", type=int, default=64, help="tokens a completion")
     parser.add_argument("--image-px", type=int, default=512, help="side of an image; (side / 32)^2 visual tokens")
+    parser.add_argument("--width", type=int, default=192, help="of both towers, a multiple of 32")
+    parser.add_argument("--layers", type=int, default=4, help="of each tower")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
-    parser.add_argument("--attention", choices=["blocks", "sdpa"], default="blocks", help="of our side; TRL's is sdpa")
+    parser.add_argument(
+        "--attention", choices=["blocks", "sdpa", "flex"], default="blocks", help="of our side; TRL's is sdpa"
+    )
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu where others use the machine")
     parser.add_argument("--repeat", type=int, default=3, help="timed calls a round")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each side")

@@ -7,11 +7,14 @@ import logging
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.nn.attention.flex_attention import BlockMask
 
-from pondera.models import Family, block_attention, packing
+from pondera.errors import ModelError
+from pondera.models import Family, block_attention, flex_attention, packing
 from pondera.models.packing import Branch, pack, packed_logps, packing_error
 from tests.models import stock
 
+UNCOMPILED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 FAMILIES = {"qwen2.5-vl": stock.qwen, "idefics3": stock.idefics, "llava": stock.llava}
 
 
@@ -73,6 +76,40 @@ def test_block_attention_changes_nothing_but_the_time(name, columns, monkeypatch
     block_attention.use_block_attention(family.model)
     batch = _assert_same(family, _groups(prompts, group_size=5))
     assert batch.blocks is not None and batch.mask.ndim == 4
+
+
+@UNCOMPILED
+@torch.no_grad()
+@pytest.mark.parametrize("name", FAMILIES)
+def test_flex_attention_changes_nothing_but_the_time(name):
+    """On a CPU torch has no gradients of it; `benchmarks/gpu_check.py` compares those of a GPU."""
+    config, prompts = FAMILIES[name]()
+    family = stock.stock_family(config)
+    _, expected = _packed(family, _groups(prompts, group_size=5))
+    family.model.set_attn_implementation({"text_config": flex_attention.NAME})
+    batch, packed = _packed(family, _groups(prompts, group_size=5))
+    assert isinstance(batch.mask, BlockMask) and len(batch.input_ids) == len(prompts)
+    torch.testing.assert_close(packed, expected, rtol=0, atol=1e-5)
+
+
+@UNCOMPILED
+def test_with_flex_attention_padded_rows_are_read_by_sdpa():
+    config, prompts = stock.qwen()
+    family = stock.stock_family(config)
+    family.model.set_attn_implementation({"text_config": flex_attention.NAME})
+    groups = [(prompts[0], [Branch.scored(ids) for ids in stock.random_branches(1, 3)[0]])]
+    padded = pack(family, groups, is_padded=True)
+    assert isinstance(padded.mask, torch.Tensor)
+    with torch.no_grad():
+        packed_M = packed_logps(family.model, pack(family, groups))[0]
+    packed_logps(family.model, padded)[0].sum().backward()  # SDPA has gradients on a CPU
+    torch.testing.assert_close(packed_logps(family.model, padded)[0], packed_M, rtol=0, atol=1e-5)
+
+
+def test_flex_attention_is_refused_on_a_cpu():
+    config, _ = stock.llava()
+    with pytest.raises(ModelError, match=r"CUDA GPUs only, and the model is on cpu; set model\.attention: auto"):
+        flex_attention.use_flex_attention(stock.stock_family(config).model)
 
 
 def test_blocks_start_their_keys_at_the_branch_of_their_first_column(monkeypatch):

@@ -40,6 +40,11 @@ class ModelSection(Strict):
         "`hidden_size`, its projector too.",
     )
 
+    attention: Literal["auto", "flex"] = Field(
+        "auto",
+        description="How the decoder reads packed groups: `auto` is SDPA, in blocks on a CPU; `flex` is flex attention "
+        "and needs a CUDA GPU.",
+    )
     lora: LoraSection | None = Field(None, description="Train an adapter in cold start and reinforcement; null is all.")
     sharded: bool = Field(
         False, description="Processes of torchrun hold pieces of the model (FSDP2); otherwise copies (DDP)."

@@ -39,6 +39,7 @@ from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
 from pondera.models.block_attention import use_block_attention
 from pondera.models.distribution import is_sharded, joined, rank, wait
+from pondera.models.flex_attention import use_flex_attention
 from pondera.models.loading import resolve
 from pondera.models.lora import add_adapter, merge_adapter
 
@@ -274,8 +275,9 @@ def read_samples(data: DataSection) -> tuple[list[Sample], list[Sample]]:
 def _start(recipe: Recipe, previous: Path | None, plans: Sequence[StagePlan]) -> Family:
     """The model that a stage starts from, ready to read packed rows."""
     family = _family(recipe, previous, plans)
-    is_sdpa = family.model.config.get_text_config()._attn_implementation == "sdpa"
-    if is_sdpa and family.device.type == "cpu":  # on processors a third off the update; not measured on GPUs
+    if recipe.model.attention == "flex":
+        use_flex_attention(family.model)
+    elif family.attention == "sdpa" and family.device.type == "cpu":  # a third off the update; not measured on GPUs
         use_block_attention(family.model)
     return family
 

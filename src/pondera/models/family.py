@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pondera.errors import ModelError
-from pondera.models import block_attention
+from pondera.models import block_attention, flex_attention
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Family:
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     @property
-    def has_block_attention(self) -> bool:
-        """Whether the decoder was told to use `block_attention`."""
-        return bool(self.model.config.get_text_config()._attn_implementation == block_attention.NAME)
+    def attention(self) -> str:
+        """How the decoder computes attention: a name of the library, or of `block_attention` or `flex_attention`."""
+        return str(self.model.config.get_text_config()._attn_implementation)
 
     @property
     def max_length(self) -> int:
@@ -201,9 +201,8 @@ class Family:
         """
         config = self.model.config.get_text_config()
         arguments = self._forward_arguments()
-        attention = config._attn_implementation
-        if attention not in ("sdpa", "eager", block_attention.NAME):
-            return f"{attention} takes no additive mask; load the model with attn_implementation='sdpa'"
+        if self.attention not in ("sdpa", "eager", block_attention.NAME, flex_attention.NAME):
+            return f"{self.attention} takes no additive mask; load the model with attn_implementation='sdpa'"
         if "logits_to_keep" not in arguments:
             return "its forward pass takes no logits_to_keep"
         # Stock families read token types for two reasons only: mRoPE positions, and image tokens that look both ways.

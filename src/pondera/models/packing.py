@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.attention.flex_attention import BlockMask
 
-from pondera.models.block_attention import Blocks, query_blocks
+from pondera.models import block_attention, flex_attention
 from pondera.models.family import EncodedPrompt, Family
 
 
@@ -49,7 +50,7 @@ class PackedBatch:
         input_ids: [R, T].
         position_ids: [R, T], restarting behind the prefix for every branch; [3, R, T] with mRoPE.
         mask: additive [R, 1, T, T] in the model's dtype: 0 visible, lowest value hidden. In padded rows [R, T], 1 for
-            a token, and the model adds its own rules.
+            a token, and the model adds its own rules. With flex attention the same as a rule.
         columns: [C] columns whose logits are needed.
         row_M: row of each scored token.
         source_M: index into `columns` of the logits that predict it.
@@ -62,7 +63,7 @@ class PackedBatch:
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
-    mask: torch.Tensor
+    mask: torch.Tensor | BlockMask
     columns: torch.Tensor
     row_M: torch.Tensor
     source_M: torch.Tensor
@@ -70,7 +71,7 @@ class PackedBatch:
     weight_M: torch.Tensor
     branch_M: torch.Tensor
     media: Mapping[str, torch.Tensor]
-    blocks: Blocks | None = None
+    blocks: block_attention.Blocks | None = None
 
 
 def pack(
@@ -132,8 +133,17 @@ def pack(
             num_branches += 1
     columns = sorted(set(source))
     place = {column: i for i, column in enumerate(columns)}
-    mask = (segment >= 0).long() if is_padded else _additive_mask(segment, dtype or family.model.dtype)
     device = family.device
+    blocks = None
+    mask: torch.Tensor | BlockMask
+    if is_padded:
+        mask = (segment >= 0).long()
+    elif family.attention == flex_attention.NAME:
+        mask = flex_attention.flex_mask(segment.to(device))
+    else:
+        mask = _additive_mask(segment, dtype or family.model.dtype)
+        if family.attention == block_attention.NAME:
+            blocks = block_attention.query_blocks(segment, prefix_length)
     return PackedBatch(
         input_ids=input_ids.to(device),
         position_ids=(position_ids[0] if len(position_ids) == 1 else position_ids).to(device),
@@ -145,7 +155,7 @@ def pack(
         weight_M=torch.tensor(weight, dtype=torch.float32, device=device),
         branch_M=torch.tensor(branch_index, device=device),
         media={**family.media_batch([prefix for prefix, _ in groups]), **family.token_types(input_ids.to(device))},
-        blocks=query_blocks(segment, prefix_length) if family.has_block_attention and not is_padded else None,
+        blocks=blocks,
     )
 
 
