@@ -1,28 +1,50 @@
-"""Runs a recipe as one of the processes that torchrun starts, and writes down what this one saw.
+"""Runs recipes as one of the processes that torchrun starts, and writes down what this one saw.
 
-torchrun --nproc-per-node N -m tests.engine.joint RECIPE.yaml OUT [A.B=VALUE ...]
+    torchrun --nproc-per-node N -m tests.engine.joint JOBS.json
+
+JOBS is a list of {recipe, out, overrides, stop_at}. A run with `stop_at: STEP` is interrupted behind that step of its
+first stage, and resumed. OUT/rankN.json is what process N saw of it, OUT/STAGE.npz the gradient of each first step;
+JOBS-leftN.json how many models DDP still wrapped when the group was destroyed.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
+from torch import distributed as dist
 from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
 from pondera.config import load_recipe
 from pondera.engine import reinforce, run
-from pondera.models.distribution import join, rank, world_size
+from pondera.engine.training import MetricsFile, Validation
+from pondera.models.distribution import joined, rank, reshard, world_size
 
 
-def main() -> None:
-    recipe, out, *overrides = sys.argv[1:]
-    join()
-    seen: dict[str, Any] = {"world_size": world_size(), "steps": [], "sharded": 0, "parameters": 0}
-    me = rank()
-    grade, train = reinforce.grade, run._RUN["reinforce"]
+def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Run a recipe; what this process saw."""
+    recipe, out = load_recipe(job["recipe"], job.get("overrides", [])), Path(job["out"])
+    with watched(out, job.get("stop_at")) as seen:
+        with suppress(KeyboardInterrupt):
+            run.run_recipe(recipe, out)
+        if seen["stopped"]:
+            run.run_recipe(recipe, out, resume=True)
+    return seen
+
+
+@contextmanager
+def watched(out: Path, stop_at: int | None) -> Iterator[dict[str, Any]]:
+    """Watch what runs inside."""
+    seen: dict[str, Any] = {"world_size": world_size(), "stopped": [], "steps": [], "stages": {}, "validated": []}
+    grade, assess = reinforce.grade, Validation._assess
 
     def watched_grade(system: Any, own: Any, everyone: Any, **options: Any) -> Any:
         graded = grade(system, own, everyone, **options)
@@ -36,14 +58,63 @@ def main() -> None:
         )
         return graded
 
-    def watched_train(family: Any, *parts: Any, **options: Any) -> None:
-        parameters = list(family.model.parameters())
-        seen["parameters"], seen["sharded"] = len(parameters), sum(isinstance(p, DTensor) for p in parameters)
-        train(family, *parts, **options)
+    def watched_assess(self: Any, samples: Any) -> Any:
+        seen["validated"].append([sample.id for sample in samples])
+        return assess(self, samples)
 
-    reinforce.grade, run._RUN["reinforce"] = watched_grade, watched_train
-    run.run_recipe(load_recipe(recipe, overrides), Path(out))
-    (Path(out) / f"rank{me}.json").write_text(json.dumps(seen))
+    def on_step_begin(self: Any, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+        if state.global_step == stop_at and not seen["stopped"]:
+            seen["stopped"].append(state.global_step)
+            raise KeyboardInterrupt
+        gc.collect()  # the models of earlier runs
+        reshard(model)  # behind a validation, a part of it is still together
+        weights = list(model.parameters())
+        seen["stages"][self.stage] = {
+            "parameters": len(weights),
+            "sharded": sum(isinstance(weight, DTensor) for weight in weights),
+            "wrapped": num_wrapped(),
+            "first_step": seen["stages"].get(self.stage, {}).get("first_step", state.global_step),
+        }
+
+    def on_pre_optimizer_step(self: Any, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+        if state.global_step == 0:
+            whole = {n: _whole(p.grad) for n, p in model.named_parameters() if p.grad is not None}  # by all together
+            if rank() == 0:
+                np.savez(out / f"{self.stage}.npz", **whole)
+
+    with (
+        mock.patch.object(reinforce, "grade", watched_grade),
+        mock.patch.object(Validation, "_assess", watched_assess),
+        mock.patch.object(MetricsFile, "on_step_begin", on_step_begin, create=True),
+        mock.patch.object(MetricsFile, "on_pre_optimizer_step", on_pre_optimizer_step, create=True),
+    ):
+        yield seen
+
+
+def _whole(gradient: Any) -> np.ndarray:
+    return (gradient.full_tensor() if isinstance(gradient, DTensor) else gradient).numpy()
+
+
+def num_wrapped() -> int:
+    """How many models DDP wraps in this process."""
+    return sum(type(thing) is DistributedDataParallel for thing in gc.get_objects())
+
+
+def main() -> None:
+    path = Path(sys.argv[1])
+    destroy = dist.destroy_process_group
+
+    def watched_destroy(group: Any = None) -> None:
+        if group is None:
+            path.with_name(f"{path.stem}-left{rank()}.json").write_text(json.dumps(num_wrapped()))
+        destroy(group)
+
+    with mock.patch.object(dist, "destroy_process_group", watched_destroy), joined():
+        me = rank()
+        with mock.patch.object(run, "joined", nullcontext):  # one group for all runs
+            for job in json.loads(path.read_text()):
+                seen = run_job(job)
+                (Path(job["out"]) / f"rank{me}.json").write_text(json.dumps(seen))
 
 
 if __name__ == "__main__":

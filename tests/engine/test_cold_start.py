@@ -116,7 +116,8 @@ def _loss(family, samples, **options):
     collate = RationaleCollator(family, ModelCard(), asked, seed=0, levels=levels)
     trainer = SimpleNamespace(family=family, collate=collate, _step_logs={})
     trainer._with_levels = lambda *a: ColdStartTrainer._with_levels(trainer, *a)
-    loss = ColdStartTrainer.compute_loss(trainer, family.model, {"rows": collate(samples, 0), "factor": 1.0})
+    factors = dict.fromkeys(("tokens", "levels", "fidelity"), 1.0)
+    loss = ColdStartTrainer.compute_loss(trainer, family.model, {"rows": collate(samples, 0), "factors": factors})
     return loss.detach(), trainer._step_logs
 
 

@@ -62,7 +62,7 @@ def test_the_least_recently_used_presentation_leaves_first(samples):
 
 
 def test_a_fresh_model_may_start_with_the_tower_of_another(tmp_path):
-    from pondera.engine.run import _take_vision
+    from pondera.engine.start import _take_vision
 
     other, own = tiny_family(seed=1), tiny_family(seed=2, global_tiles=2, num_crops=1, mirror=False)
     other.save(tmp_path)

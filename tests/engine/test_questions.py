@@ -8,8 +8,8 @@ from pondera import prompts
 from pondera.config import DataSection, Recipe
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.data.manifest import write_manifest
+from pondera.engine.plans import make_card, plan_stages, read_samples
 from pondera.engine.questions import questions
-from pondera.engine.run import make_card, plan_stages, read_samples
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import ModelCard
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from peft import PeftModel
 
 from pondera.data.completions import read_completions
 from pondera.data.manifest import read_manifest, write_manifest
@@ -122,3 +124,28 @@ def test_a_run_with_lora_leaves_a_plain_model_whose_base_moved_in_the_decoder_on
     assert before.keys() == after.keys() and moved
     assert all("language_model.layers" in key for key in moved)
     assert load_model(str(final)).family.model is not None
+
+
+def test_the_first_matrices_of_an_adapter_follow_from_the_seed(manifest, tmp_path):
+    """They came from whatever the process had drawn before, so that two runs of one seed differed."""
+    changes = ("model.init=nano", "model.lora={rank: 2, alpha: 4}")
+    found = []
+    for number in range(2):
+        torch.manual_seed(number)
+        run_recipe(small_recipe(manifest, *changes), tmp_path / f"{number}", only_stage="pretrain")
+        run_recipe(small_recipe(manifest, *changes), tmp_path / f"{number}", only_stage="cold_start")
+        found.append(weights(tmp_path / f"{number}" / "stages" / "cold_start" / "model"))
+    assert same(*found)
+
+
+def test_a_run_with_lora_leaves_the_adapter_alone_too(manifest, tmp_path):
+    changes = ("model.init=nano", "model.lora={rank: 2, alpha: 4}")
+    run_recipe(small_recipe(manifest, *changes), tmp_path, only_stage="pretrain")
+    run_recipe(small_recipe(manifest, *changes), tmp_path, only_stage="cold_start")
+    assert not (tmp_path / "stages" / "pretrain" / "adapter").exists()  # the tower has none
+    base = load_model(str(tmp_path / "stages" / "pretrain" / "model")).family.model
+    merged = PeftModel.from_pretrained(base, tmp_path / "stages" / "cold_start" / "adapter").merge_and_unload()
+    after = weights(tmp_path / "stages" / "cold_start" / "model")
+    before = weights(tmp_path / "stages" / "pretrain" / "model")
+    assert not same(before, after)
+    assert max(np.abs(merged.state_dict()[key].numpy() - after[key]).max() for key in after) < 1e-6

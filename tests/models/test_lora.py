@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from pondera.errors import ConfigError
-from pondera.models.lora import add_adapter, has_adapter, merge_adapter, save_merged
+from pondera.models.lora import add_adapter, has_adapter
 from pondera.models.packing import Branch, pack, packed_logps
+from pondera.models.policy_weights import whole_state
 from tests.models import stock
 from tests.models.tiny import noise_image, tiny_family
 
@@ -47,7 +48,7 @@ def test_an_adapter_starts_as_nothing_learns_alone_and_merges_exactly(name):
     assert float((trained - before).detach().abs().max()) > 1e-3
     with family.model.disable_adapter():
         torch.testing.assert_close(packed_logps(family.model, batch)[0], before, rtol=0, atol=1e-6)
-    merge_adapter(family)
+    family.model = family.model.merge_and_unload()
     assert not has_adapter(family.model)
     torch.testing.assert_close(packed_logps(family.model, batch)[0], trained, rtol=0, atol=1e-5)
 
@@ -59,11 +60,11 @@ def test_a_model_saved_in_between_is_the_merged_one_and_its_adapter_learns_on(na
     add_adapter(family, rank=2, alpha=4)
     _trained(family)
     before = {key: value.clone() for key, value in family.model.state_dict().items()}
-    save_merged(family.model, tmp_path / "between")
+    family.model.get_base_model().save_pretrained(tmp_path / "between", state_dict=whole_state(family.model))
     assert has_adapter(family.model)
     after = family.model.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
-    merge_adapter(family)
+    family.model = family.model.merge_and_unload()
     family.model.save_pretrained(tmp_path / "end")
     between, end = (load_file(tmp_path / folder / "model.safetensors") for folder in ("between", "end"))
     assert between.keys() == end.keys()
@@ -104,10 +105,3 @@ def test_a_frozen_tower_is_still_read_once_beside_an_adapter():
     assert family.freeze_vision()
     found = family.precompute([family.encode([noise_image()], "x")])[0].media["image_cells"]
     torch.testing.assert_close(found, expected)
-
-
-def test_merging_without_an_adapter_does_nothing():
-    family = tiny_family()
-    model = family.model
-    merge_adapter(family)
-    assert family.model is model

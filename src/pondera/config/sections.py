@@ -52,10 +52,6 @@ class ModelSection(Strict):
 
     @model_validator(mode="after")
     def _settings_fit(self) -> ModelSection:
-        if self.lora is not None and self.sharded:
-            raise ValueError(
-                "lora and sharded do not go together yet: an adapter needs little memory; drop one of them"
-            )
         if self.vision_from is not None and self.init != "nano-new":
             raise ValueError(f"vision_from is for fresh models; init {self.init!r} has a vision tower of its own")
         if self.global_tiles > 1 and self.mirror:

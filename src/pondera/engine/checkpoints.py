@@ -10,12 +10,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import Trainer
 
 from pondera.engine.files import discard, publish, saving
-from pondera.models.distribution import is_sharded
 
 _PREFIX = "checkpoint-"
+_PIECES = "pieces"
+_SCHEDULE = "schedule.pt"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -36,10 +38,13 @@ class StageTrainer(Trainer):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        if is_sharded(kwargs["model"]):  # the library cannot save the optimiser of pieces; `docs/distributed.md`
-            kwargs["args"].set_save(strategy="no")
+        arguments = kwargs["args"]
+        arguments.save_only_model = True  # the library knows no optimiser in pieces and refuses to save it; we do
         super().__init__(**kwargs)
+        arguments.save_only_model = False
         self._writes_to: Path | None = None
+        # By `model.sharded`; what accelerate shards (`docs/distributed.md`), the library writes and reads itself.
+        self._in_pieces = bool(getattr(self, "is_distributed_loading_by_transformers", False))
 
     @property
     def checkpoints(self) -> Path:
@@ -83,6 +88,44 @@ class StageTrainer(Trainer):
             if self.is_world_process_zero():
                 shutil.rmtree(self._writes_to, ignore_errors=True)  # half a checkpoint keeps a full disk full
             self._writes_to = None
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not self._in_pieces:  # their weights go with their optimiser
+            super()._save(output_dir, state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not self._in_pieces:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self._in_pieces:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        from pondera.engine.pieces import save_pieces
+
+        trainer: Any = self  # whose parts are there by now
+        save_pieces(trainer.model, self._bare_optimiser, Path(output_dir) / _PIECES)
+        if self.is_world_process_zero():
+            groups = [{k: v for k, v in g.items() if k != "params"} for g in self._bare_optimiser.param_groups]
+            torch.save((groups, trainer.lr_scheduler.state_dict()), Path(output_dir) / _SCHEDULE)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not self._in_pieces or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        from pondera.engine.pieces import load_pieces
+
+        trainer: Any = self
+        load_pieces(trainer.model, self._bare_optimiser, Path(checkpoint) / _PIECES)
+        groups, schedule = torch.load(Path(checkpoint) / _SCHEDULE, weights_only=True)
+        for group, kept in zip(self._bare_optimiser.param_groups, groups, strict=True):
+            group.update(kept)
+        trainer.lr_scheduler.load_state_dict(schedule)
+
+    @property
+    def _bare_optimiser(self) -> torch.optim.Optimizer:
+        optimiser: Any = self.optimizer
+        return getattr(optimiser, "optimizer", optimiser)  # without accelerate's wrapper
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # Killed between its last checkpoint and the saved model, the library would train one step too many.

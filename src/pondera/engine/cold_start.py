@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from pondera.engine.training import (
     RunOptions,
     SampleList,
     checkpoint_activations,
+    freeze_batch_norm,
     run_trainer,
     training_arguments,
 )
 from pondera.engine.unreadable import Refill, Unreadable
 from pondera.models import Family, ModelCard
+from pondera.models.batch_norm import share_batch_norm
+from pondera.models.distribution import summed, world_size
 from pondera.models.packing import PackedBatch, pack, packed_logits, packed_logps
 
 
@@ -46,30 +49,45 @@ class ColdStartTrainer(StageTrainer):
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], None]:
-        """The batches of one step, encoded, each with its share of the step's tokens.
+        """The batches of one step, encoded, each with its share of the step's tokens and of its questions for a level.
 
-        The library divides the sum of the batches' losses by their number; a factor of number times share makes that
-        the mean over all tokens of the step, as if they were one batch.
+        The library takes the mean of the losses of all batches of all processes; a factor of their number times the
+        share makes that the mean over all tokens of the step, as if they were one batch.
         """
         batches, _ = super().get_batch_samples(*args, **kwargs)
         step = self.state.global_step
         filled = [self.refill(batch["samples"], step) for batch in batches]
-        skipped = sum(s not in new for b, new in zip(batches, filled, strict=True) for s in b["samples"])
-        self._step_logs = {"skipped": float(skipped)} if skipped else {}
         rows = [self.collate(samples, step) for samples in filled]
-        total = sum(part.token_weight for part in rows)
-        return [{"rows": part, "factor": len(rows) * part.token_weight / total} for part in rows], None
+        own = [
+            sum(s not in new for b, new in zip(batches, filled, strict=True) for s in b["samples"]),
+            sum(part.token_weight for part in rows),
+            sum(len(part.level_samples) for part in rows),
+        ]
+        skipped, weight, num_levels = summed(own, self.args.device)
+        self._step_logs = {"skipped": float(skipped)} if skipped else {}
+        number = len(rows) * world_size()
+        factors = [
+            {
+                "tokens": number * part.token_weight / weight,
+                "levels": number * len(part.level_samples) / max(num_levels, 1),
+                "fidelity": 1.0,  # it compares the samples of a batch, and is a mean over batches
+            }
+            for part in rows
+        ]
+        return [{"rows": part, "factors": factor} for part, factor in zip(rows, factors, strict=True)], None
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Weighted token cross-entropy, and the losses of the levels with their weights."""
+        if self.collate.stage.freeze_vision:
+            freeze_batch_norm(model)  # the library has just told all of the model to train
         rows: Rows = inputs["rows"]
         batch = pack(self.family, rows.groups)
         if not rows.level_samples:
-            return inputs["factor"] * token_cross_entropy(packed_logps(model, batch)[0], batch.weight_M)
-        return self._with_levels(packed_logits(model, batch), batch, rows, inputs["factor"])
+            return inputs["factors"]["tokens"] * token_cross_entropy(packed_logps(model, batch)[0], batch.weight_M)
+        return self._with_levels(packed_logits(model, batch), batch, rows, inputs["factors"])
 
     def _with_levels(
-        self, logits_MV: torch.Tensor, batch: PackedBatch, rows: Rows, token_factor: float
+        self, logits_MV: torch.Tensor, batch: PackedBatch, rows: Rows, factors: Mapping[str, float]
     ) -> torch.Tensor:
         levels = self.collate.levels
         assert levels is not None  # who else asked for them
@@ -78,9 +96,8 @@ class ColdStartTrainer(StageTrainer):
         losses = {"tokens": token_cross_entropy(logp_M[~is_level_M], batch.weight_M[~is_level_M])}
         losses |= levels.losses(logits_MV[is_level_M], rows.level_samples)
         self._step_logs |= {f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}
-        return token_factor * losses["tokens"] + sum(
-            levels.weight(name) * losses[name] for name in losses if name != "tokens"
-        )
+        weights = {name: 1.0 if name == "tokens" else levels.weight(name) for name in losses}
+        return torch.stack([factors[name] * weights[name] * loss for name, loss in losses.items()]).sum()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """The parts of a loss go on its line."""
@@ -125,6 +142,7 @@ def run_cold_start(
         num_train_epochs=stage.epochs,
         gradient_accumulation_steps=stage.gradient_accumulation,
     )
+    share_batch_norm(family.model)
     if stage.gradient_checkpointing:
         checkpoint_activations(family.model)
     trainer = ColdStartTrainer(

@@ -33,6 +33,8 @@ from pondera.engine.training import NO_OPTIONS, RunOptions, add_callbacks, train
 from pondera.engine.unreadable import Unreadable
 from pondera.errors import MediaError, TrainingError
 from pondera.models import Family, ModelCard
+from pondera.models.batch_norm import share_batch_norm
+from pondera.models.distribution import world_size
 from pondera.models.nano.processing import to_pixel_values
 
 _PICTURES_KEPT = 32  # of 512 x 512: 25 MiB in each process that makes crops
@@ -165,7 +167,7 @@ class CropGroups(torch.utils.data.Dataset[CropGroup]):
 
     Args:
         pictures: pristine.
-        stage: number of groups and versions.
+        stage: number of groups, in each process, and of versions.
         side_px: of a view.
         seed: of crops and damage.
     """
@@ -174,7 +176,7 @@ class CropGroups(torch.utils.data.Dataset[CropGroup]):
         self.pictures, self.stage, self.side_px, self.seed = pictures, stage, side_px, seed
 
     def __len__(self) -> int:
-        return self.stage.steps * self.stage.batch_size
+        return self.stage.steps * self.stage.batch_size * world_size()
 
     def __getitem__(self, index: int) -> CropGroup:
         return crop_group(
@@ -212,6 +214,7 @@ class PretrainTrainer(StageTrainer):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             head = TowerHead(family, objective).to(family.device)
+        share_batch_norm(head)
         self.objective: Sequence[str] = tuple(objective)
         self._step_logs: dict[str, float] = {}
         super().__init__(model=head, data_collator=collate, **kwargs)

@@ -9,7 +9,7 @@ unpublished, the rule here is ours).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pondera.errors import TrainingError
 from pondera.generate.backend import Completion, sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import Family, ModelCard
+from pondera.models.distribution import is_sharded, rank, shared_out
 from pondera.teach import distill, measuring_teacher
 from pondera.teach.distill import best_of
 from pondera.teach.filters import Candidate, Filter, default_filters, run_filters
@@ -77,7 +78,7 @@ def rejection_sampled(
 ) -> list[Sample]:
     """The samples that the policy answered rightly, each with its best roll-out.
 
-    Every process samples everything and finds the same, because roll-outs are seeded by sample.
+    The same for any number of processes, because roll-outs are seeded by sample.
 
     Args:
         family: the policy.
@@ -95,26 +96,35 @@ def rejection_sampled(
     path = folder / "rationales.jsonl"
     if path.is_file():
         return read_manifest(path)
-    kept = list(_sampled(family, card, stage, section, samples, seed))
+    best = shared_out(
+        samples,
+        lambda own: _best_rollouts(family, card, stage, section, own, seed),
+        jointly=is_sharded(family.model),
+    )
+    pairs = zip(samples, best, strict=True)
+    kept = [replace(sample, rationale=text) for sample, text in pairs if text is not None]
     if not kept:
         raise TrainingError(
             f"stage {stage.name!r}: of {len(samples)} samples, none got a roll-out within {section.tolerance:g} of its "
             "label that passes the filters; raise rationales.num or rationales.tolerance, or reinforce longer before"
         )
-    counts = {"asked": len(samples), "kept": len(kept), "roll_outs": len(samples) * section.num}
-    (folder / "rationales.json").write_text(json.dumps(counts) + "\n", encoding="utf-8")
-    write_manifest(path, kept)
+    if rank() == 0:
+        counts = {"asked": len(samples), "kept": len(kept), "roll_outs": len(samples) * section.num}
+        (folder / "rationales.json").write_text(json.dumps(counts) + "\n", encoding="utf-8")
+        write_manifest(path, kept)
     return kept
 
 
-def _sampled(
+def _best_rollouts(
     family: Family,
     card: ModelCard,
     stage: ColdStartStage,
     section: RejectionSampledRationales,
     samples: Sequence[Sample],
     seed: int,
-) -> Iterator[Sample]:
+) -> list[str | None]:
+    """The text to learn from of each sample; None where no roll-out was right."""
+    best: list[str | None] = []
     encode, backend = PromptEncoder(family, card.view), TransformersBackend(family)
     update = _bar(f"{stage.name}, roll-outs")
     for start in range(0, len(samples), stage.batch_size):
@@ -128,11 +138,12 @@ def _sampled(
             temperature=section.temperature,
             seeds=seeds,
         )
-        for sample, text, group in zip(batch, texts, groups, strict=True):
-            best = best_rollout(sample, text, group, card.prompt_for(sample.task).answer, section.tolerance)
-            if best is not None:
-                yield replace(sample, rationale=best)
+        best += [
+            best_rollout(sample, text, group, card.prompt_for(sample.task).answer, section.tolerance)
+            for sample, text, group in zip(batch, texts, groups, strict=True)
+        ]
         update(start + len(batch), len(samples))
+    return best
 
 
 def best_rollout(

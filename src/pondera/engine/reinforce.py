@@ -7,7 +7,8 @@ and advantages (`grading`) -> gradient of the packed objective (`update`, `polic
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,24 @@ from pondera.engine.update import Lesson, PolicyUpdate, make_lesson
 from pondera.generate.backend import sample_seed
 from pondera.generate.rollout import open_backend
 from pondera.models import Family, ModelCard
-from pondera.models.distribution import rank, world_size
+from pondera.models.distribution import is_sharded, rank, summed, world_size
 from pondera.models.lora import has_adapter
+
+
+@dataclass(frozen=True)
+class References:
+    """Where a frozen model for the KL comes from, when it is not a copy of the policy.
+
+    Args:
+        reload: reads the policy as the stage starts once more, for one in pieces, which cannot be copied.
+        kept: reads the one that an earlier stage started from, where the KL holds to that.
+    """
+
+    reload: Callable[[], Family] | None = None
+    kept: Callable[[], Family] | None = None
+
+
+BY_COPY = References()
 
 
 class ReinforceTrainer(StageTrainer):
@@ -55,7 +72,7 @@ class ReinforceTrainer(StageTrainer):
         system: rewards and advantages.
         batches: samples of each roll-out, as indices into `train_dataset`, on all processes together.
         plan: further looks at the samples, for rewards and losses.
-        reference: the model that the KL holds to; None is this one as it starts.
+        references: where the model that the KL holds to comes from.
         folder: roll-out samples go to `rollouts/` here.
         seed: of roll-outs and augmentation.
         max_unreadable: share of the samples that may be unreadable.
@@ -71,7 +88,7 @@ class ReinforceTrainer(StageTrainer):
         *,
         batches: Sequence[Sequence[int]] = (),
         plan: Plan | None = None,
-        reference: Family | None = None,
+        references: References = BY_COPY,
         folder: Path,
         seed: int,
         max_unreadable: float = 0.05,
@@ -92,7 +109,7 @@ class ReinforceTrainer(StageTrainer):
         plan = plan or Plan()
         self.samples = train
         self.batches = batches
-        self.reference = _frozen_reference(family, stage, plan, reference)
+        self.reference = _frozen_reference(family, stage, plan, references)
         if self.reference is not None and self.args.bf16:  # in another precision the KL would measure rounding
             self.reference = self.accelerator.prepare_model(self.reference, evaluation_mode=True)
         self.second_views: Sequence[AuxiliaryView] = make_views(plan, self._tools(train), train)
@@ -123,7 +140,7 @@ class ReinforceTrainer(StageTrainer):
     def _learn_from(self, samples: Sequence[Sample], places: Sequence[int], step: int) -> Lesson:
         """Sample completions and grade them."""
         filled = self.refill(samples, step)
-        skipped = sum(sample not in filled for sample in samples)
+        (skipped,) = summed([sum(sample not in filled for sample in samples)], self.args.device)
         rollouts = self._roll_out(filled, places, step)
         records = group_records(rollouts, self._side_arrays(rollouts))
         everyone = gather_records(records)
@@ -197,10 +214,10 @@ def run_reinforce(
     seed: int,
     metrics: Path,
     resume: bool,
-    reference: Family | None = None,
+    references: References = BY_COPY,
     options: RunOptions = NO_OPTIONS,
 ) -> Path | None:
-    """Reinforce; the model of `family` is changed in place. `reference` is what the KL holds to, where not `family`.
+    """Reinforce; the model of `family` is changed in place.
 
     Returns:
         The folder of the model to keep, where it is not the one in `family`.
@@ -236,7 +253,7 @@ def run_reinforce(
         system,
         batches=batches,
         plan=plan,
-        reference=reference,
+        references=references,
         folder=folder,
         seed=seed,
         args=arguments,
@@ -271,11 +288,16 @@ class _OwnShare(torch.utils.data.Dataset[Any]):
         return {"samples": [batch[place] for place in places], "places": places}
 
 
-def _frozen_reference(family: Family, stage: ReinforceStage, plan: Plan, reference: Family | None) -> Any | None:
+def _frozen_reference(family: Family, stage: ReinforceStage, plan: Plan, references: References) -> Any | None:
     """The model that the KL holds to; None where nothing needs one, or the policy without its adapter is it."""
     if not (max(stage.kl_weight, stage.thought_kl_weight or 0) > 0 or plan.needs_reference):
         return None
-    if reference is None and has_adapter(family.model) and not plan.needs_reference:
+    if references.kept is not None:
+        model = references.kept().model
+    elif has_adapter(family.model) and not plan.needs_reference:
         return None
-    model = copy.deepcopy(family.model) if reference is None else reference.model
+    elif is_sharded(family.model) and references.reload is not None:
+        model = references.reload().model
+    else:
+        model = copy.deepcopy(family.model)
     return model.eval().requires_grad_(False)

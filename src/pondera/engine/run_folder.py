@@ -4,7 +4,7 @@ RUN/recipe.yaml            the resolved recipe
 RUN/environment.json       versions and seeds
 RUN/metrics.jsonl          every logged value of every stage
 RUN/rationales/NAME/       what the measuring teacher said, where a stage asks it
-RUN/stages/NAME/           checkpoints and best-STEP/ while it runs, rollouts/, model/ when it is done
+RUN/stages/NAME/           checkpoints and best-STEP/ while it runs, rollouts/, model/ when it is done; adapter/ of LoRA
 RUN/final/                 the last stage's model: give this folder to `pondera score --model`
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,10 @@ from pondera.config import Recipe
 from pondera.engine.checkpoints import last_checkpoint
 from pondera.engine.files import new_folder, saving, write_text
 from pondera.errors import ConfigError
-from pondera.models import Family, ModelCard
+from pondera.models import Family, ModelCard, lora
 from pondera.models.distribution import is_sharded, rank, wait
-from pondera.models.lora import has_adapter, save_merged
+from pondera.models.lora import has_adapter
+from pondera.models.policy_weights import whole_state
 
 _SHOWN = 3  # differences named in a message
 
@@ -69,22 +69,30 @@ def refuse_interrupted(name: str, folder: Path) -> None:
 def save_model(family: Family, card: ModelCard, folder: Path) -> None:
     """Write weights, processor and card; the folder appears only when it is complete.
 
-    An adapter is merged in what is written, and stays in the model.
+    An adapter is added to the weights in the file, and stays beside them in the model.
+
+    Raises:
+        TrainingError: it could not be written.
+    """
+    has_own_weights = not is_sharded(family.model) and not has_adapter(family.model)
+    is_asked = rank() == 0 or is_sharded(family.model)
+    state = whole_state(family.model) if is_asked and not has_own_weights else None
+    if rank() == 0:
+        with saving(f"model {folder}"), new_folder(folder) as partial:
+            family.save(partial, state)
+            card.save(partial)
+    wait()
+
+
+def save_adapter(family: Family, folder: Path) -> None:
+    """Write the adapter of a model beside it, once; the folder appears only when it is complete.
 
     Raises:
         TrainingError: it could not be written.
     """
     if rank() == 0:
-        with saving(f"model {folder}"), new_folder(folder) as partial:
-            if has_adapter(family.model):
-                save_merged(family.model, partial)
-                family.processor.save_pretrained(partial)
-            else:
-                family.save(partial)
-            card.save(partial)
-    elif is_sharded(family.model):
-        with tempfile.TemporaryDirectory() as nowhere:
-            family.model.save_pretrained(nowhere)  # hands its pieces to the first process, which writes
+        with saving(f"adapter {folder}"), new_folder(folder) as partial:
+            lora.save_adapter(family, partial)
     wait()
 
 

@@ -32,6 +32,7 @@ from pondera.engine.run_folder import save_model
 from pondera.engine.unreadable import Unreadable
 from pondera.errors import ManifestError, MediaError, TrainingError
 from pondera.models import Family, ModelCard
+from pondera.models.distribution import is_sharded, shared_out
 from pondera.models.loading import default_device
 
 
@@ -155,7 +156,8 @@ class MetricsFile(TrainerCallback):
 class Validation(TrainerCallback):
     """Scores held-out samples while training and logs SRCC, PLCC and the share of valid answers.
 
-    A reward can rise while the ranking of unseen images does not: this is the curve to watch.
+    A reward can rise while the ranking of unseen images does not: this is the curve to watch. Processes with a whole
+    model each score their share of the samples, and all of them know all scores.
 
     Args:
         samples: labelled, held out.
@@ -201,9 +203,9 @@ class Validation(TrainerCallback):
         model = self.assessor.family.model
         was_training = model.training
         model.eval()
-        shown = [self._shown(sample) for sample in self.samples]
-        found = list(zip(self.samples, self.assessor(shown, mode=self.mode), strict=True))
+        assessments = shared_out(self.samples, self._assess, jointly=is_sharded(model))
         model.train(was_training)
+        found = list(zip(self.samples, assessments, strict=True))
         read = [(sample, assessment) for sample, assessment in found if not self._is_unreadable(sample, assessment)]
         valid = [(sample, assessment.score) for sample, assessment in read if assessment.error is None]
         logs = {"val_valid": len(valid) / max(len(read), 1)}
@@ -214,6 +216,9 @@ class Validation(TrainerCallback):
             mos = [sample.mos_on(self.assessor.scale) for sample, _ in valid]
             logs |= {"val_srcc": srcc(score, mos), "val_plcc": plcc(score, mos)}
         self.log(logs)
+
+    def _assess(self, samples: Sequence[Sample]) -> list[Assessment]:
+        return self.assessor([self._shown(sample) for sample in samples], mode=self.mode)
 
     def _shown(self, sample: Sample) -> Any:
         """Videos are decoded once; one that cannot be read is left to the assessor, which says why."""

@@ -8,12 +8,18 @@ from __future__ import annotations
 import gc
 import os
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed as dist
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+_PATIENCE = timedelta(days=7)  # while the first process explains images; should it fail, torchrun ends those that wait
 
 
 @contextmanager
@@ -89,6 +95,42 @@ def is_sharded(model: torch.nn.Module) -> bool:
     from torch.distributed.tensor import DTensor
 
     return world_size() > 1 and any(isinstance(p, DTensor) or hasattr(p, "ds_id") for p in model.parameters())
+
+
+def reshard(model: torch.nn.Module) -> None:
+    """Give back what the last forward pass gathered: a sharded model shows its pieces as parameters again."""
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+def shared_out(items: Sequence[S], work: Callable[[Sequence[S]], Sequence[T]], *, jointly: bool) -> list[T]:
+    """The result of each item, in their order, on every process; each works on its share of the items.
+
+    Args:
+        items: the same on all processes.
+        work: gives one result an item.
+        jointly: all processes work on all items: a sharded model can only be read by all of them together.
+    """
+    if jointly or world_size() == 1:
+        return list(work(items))
+    own = range(rank(), len(items), world_size())
+    results = zip(own, work([items[i] for i in own]), strict=True)
+    by_place = {place: result for part in gathered(dict(results)) for place, result in part.items()}
+    return [by_place[place] for place in range(len(items))]
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What the first process makes, for all of them: for work that leaves files behind, and may take hours."""
+    if world_size() == 1:
+        return make()
+    patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    found: list[Any] = [make() if rank() == 0 else None]
+    dist.broadcast_object_list(found, group=patient)
+    dist.destroy_process_group(patient)
+    return found[0]
 
 
 def gathered(value: Any) -> list[Any]:

@@ -19,6 +19,7 @@ import torch
 
 from pondera.errors import ModelError
 from pondera.models import block_attention, flex_attention
+from pondera.models.distribution import is_sharded
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,8 @@ class Family:
         if tower is None:
             raise ModelError(f"{type(self.model).__name__} has no part called vision_tower or visual to freeze")
         tower.requires_grad_(False)
-        return hasattr(self._stock.base_model, "encode_views")
+        # Pieces of a sharded model come together in its root forward pass only, which `precompute` does not take.
+        return hasattr(self._stock.base_model, "encode_views") and not is_sharded(self.model)
 
     def freeze_projector(self) -> None:
         """Stop training what turns the tower's output into image tokens; nano's mark of the view goes on learning.
@@ -254,9 +256,17 @@ class Family:
         joined = [torch.cat([next(rest) for _ in prompt.media["pixel_values"]]) for prompt in prompts]
         return [EncodedPrompt(p.ids, {"image_cells": c}) for p, c in zip(prompts, joined, strict=True)]
 
-    def save(self, folder: Any) -> None:
-        """Weights (safetensors) and processor."""
-        self.model.save_pretrained(folder)
+    def save(self, folder: Any, state: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Weights (safetensors) and processor; `state` holds the weights that the model has no single tensors of."""
+        model = self._stock
+        pieces = getattr(model.config, "distributed_config", None)
+        if state is not None and pieces is not None:
+            model.config.distributed_config = None  # or the library would put the pieces together again
+        try:
+            model.save_pretrained(folder, state_dict=state)
+        finally:
+            if pieces is not None:
+                model.config.distributed_config = pieces
         self.processor.save_pretrained(folder)
 
 

@@ -138,7 +138,7 @@ class NanoModel(NanoPreTrainedModel):
 
     def encode_views(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pixels [images, views, 3, px, px] in [-1, 1] -> cells [images, views, cells, channels]."""
-        views = with_residual(pixel_values.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        views = with_residual(pixel_values.flatten(0, 1)).to(self.dtype).contiguous(memory_format=torch.channels_last)
         cells = pooled_statistics(self.vision_tower(views).feature_maps, self.config.grid)
         return cells.unflatten(0, pixel_values.shape[:2])
 
