@@ -12,9 +12,11 @@ from peft import PeftModel
 
 from pondera.data.completions import read_completions
 from pondera.data.manifest import read_manifest, write_manifest
+from pondera.engine import run, start
 from pondera.engine.run import run_recipe
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import load_model
+from pondera.models.four_bit import FourBit
 from tests.engine.small import same, small_manifest, small_recipe, weights
 
 
@@ -149,3 +151,33 @@ def test_a_run_with_lora_leaves_the_adapter_alone_too(manifest, tmp_path):
     before = weights(tmp_path / "stages" / "pretrain" / "model")
     assert not same(before, after)
     assert max(np.abs(merged.state_dict()[key].numpy() - after[key]).max() for key in after) < 1e-6
+
+
+def test_the_adapter_of_a_rounded_model_goes_to_the_weights_that_were_rounded(manifest, tmp_path, monkeypatch):
+    """A stand-in for bitsandbytes moves every weight a little, as rounding does."""
+    asked = []
+
+    def load_rounded(name, *, sharded=False, four_bit=None):
+        loaded = load_model(name, sharded=sharded)
+        if four_bit is not None:
+            asked.append(four_bit)
+            with torch.no_grad():
+                for weight in loaded.family.model.parameters():
+                    weight.add_(0.001)
+        return loaded
+
+    monkeypatch.setattr(start, "load_model", load_rounded)
+    recipe = small_recipe(
+        manifest, "model.init=nano", "model.lora={rank: 2, alpha: 4, four_bit: {compute_dtype: float32}}"
+    )
+    run_recipe(recipe, tmp_path, only_stage="pretrain")
+    assert not asked  # a tower is pretrained as it is
+    monkeypatch.setattr(run, "is_quantised", lambda model: True)
+    run_recipe(recipe, tmp_path, only_stage="cold_start")
+    assert asked == [FourBit("float32", True)]
+    before, after = (weights(tmp_path / "stages" / name / "model") for name in ("pretrain", "cold_start"))
+    base = load_model(str(tmp_path / "stages" / "pretrain" / "model")).family.model
+    merged = PeftModel.from_pretrained(base, tmp_path / "stages" / "cold_start" / "adapter").merge_and_unload()
+    moved = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert moved and all("language_model.layers" in key for key in moved)
+    assert all(np.array_equal(merged.state_dict()[key].numpy(), after[key]) for key in after)

@@ -13,12 +13,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FourBitSection(Strict):
+    """The decoder's frozen weights in NF4, through bitsandbytes (QLoRA); on GPUs with CUDA only."""
+
+    compute_dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="Of the products.")
+    double_quant: bool = Field(True, description="Quantise the scales of the blocks too.")
+
+
 class LoraSection(Strict):
     """Train low-rank matrices beside the decoder's frozen weights; they are merged when a stage ends."""
 
     rank: int = Field(16, ge=1, description="Rank of each pair of matrices.")
     alpha: int = Field(32, ge=1, description="Their product is scaled by alpha / rank.")
     targets: tuple[str, ...] = Field((), description="Layers, such as q_proj; empty is all linear ones of the decoder.")
+    four_bit: FourBitSection | None = Field(
+        None, description="Hold the frozen weights in four bits, `{}` for the published setting; null as they are."
+    )
 
 
 class ModelSection(Strict):
@@ -52,6 +62,11 @@ class ModelSection(Strict):
 
     @model_validator(mode="after")
     def _settings_fit(self) -> ModelSection:
+        if self.lora is not None and self.lora.four_bit is not None:
+            if self.sharded:
+                raise ValueError("lora.four_bit and sharded do not go together: rounded weights have no pieces")
+            if self.init == "nano-new":
+                raise ValueError("lora.four_bit is for weights that are there; init nano-new makes fresh ones")
         if self.vision_from is not None and self.init != "nano-new":
             raise ValueError(f"vision_from is for fresh models; init {self.init!r} has a vision tower of its own")
         if self.global_tiles > 1 and self.mirror:

@@ -21,9 +21,10 @@ from pondera.engine.run_folder import open_run, refuse_interrupted, save_adapter
 from pondera.engine.start import bare_model, start_model
 from pondera.engine.training import RunOptions
 from pondera.errors import ConfigError, TrainingError
-from pondera.models import Family, ModelCard
+from pondera.models import Family, ModelCard, load_model
 from pondera.models.distribution import joined, rank, wait
-from pondera.models.lora import has_adapter
+from pondera.models.four_bit import is_quantised
+from pondera.models.lora import has_adapter, load_adapter
 
 _RUN: dict[str, Any] = {"pretrain": run_pretrain, "cold_start": run_cold_start, "reinforce": run_reinforce}
 
@@ -113,16 +114,22 @@ def _run_stage(
         **more,
     )
     if kept is None:
-        _save(family, plan.card, folder)
+        _save(family, plan.card, folder, str(previous or recipe.model.init))
     elif rank() == 0:
         kept.replace(folder / "model")
     wait()
 
 
-def _save(family: Family, card: ModelCard, folder: Path) -> None:
-    """Write the model of a stage, and its adapter apart."""
+def _save(family: Family, card: ModelCard, folder: Path, base: str) -> None:
+    """Write the model of a stage, and its adapter apart.
+
+    To rounded weights an adapter cannot be added: it goes to those that they were made from, in main memory.
+    """
     if has_adapter(family.model):
         save_adapter(family, folder / "adapter")
+        if is_quantised(family.model) and rank() == 0:
+            family.model = load_model(base, device="cpu").family.model
+            load_adapter(family, folder / "adapter")
     save_model(family, card, folder / "model")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pondera import prompts
-from pondera.config import ColdStartStage, Recipe, Stage
+from pondera.config import ColdStartStage, ModelSection, Recipe, Stage
 from pondera.core.records import Sample
 from pondera.data.presentation import present
 from pondera.engine.plans import StagePlan
@@ -15,6 +15,7 @@ from pondera.errors import ConfigError
 from pondera.models import Family, load_model
 from pondera.models.block_attention import use_block_attention
 from pondera.models.flex_attention import use_flex_attention
+from pondera.models.four_bit import FourBit
 from pondera.models.lora import add_adapter
 
 
@@ -37,7 +38,7 @@ def start_model(recipe: Recipe, stage: Stage, previous: Path | None, plans: Sequ
 def bare_model(recipe: Recipe, stage: Stage, previous: Path | None, plans: Sequence[StagePlan]) -> Family:
     """The same without an adapter: what the KL holds to.
 
-    A tower that is pretrained is read apart from its model, and cannot be in pieces.
+    A tower that is pretrained is read apart from its model, and can neither be in pieces nor rounded.
     """
     section = recipe.model
     name = str(previous) if previous is not None else section.init
@@ -46,12 +47,18 @@ def bare_model(recipe: Recipe, stage: Stage, previous: Path | None, plans: Seque
     elif stage.kind == "pretrain":
         family = load_model(name).family
     else:
-        family = load_model(name, sharded=section.sharded).family
+        four_bit = _four_bit(section)
+        family = load_model(name, sharded=section.sharded, four_bit=four_bit).family
     if section.attention == "flex":
         use_flex_attention(family.model)
     elif family.attention == "sdpa" and family.device.type == "cpu":  # a third off the update; not measured on GPUs
         use_block_attention(family.model)
     return family
+
+
+def _four_bit(section: ModelSection) -> FourBit | None:
+    found = None if section.lora is None else section.lora.four_bit
+    return None if found is None else FourBit(found.compute_dtype, found.double_quant)
 
 
 def _fresh(recipe: Recipe, plans: Sequence[StagePlan]) -> Family:

@@ -33,6 +33,7 @@ from pondera.engine.unreadable import Unreadable
 from pondera.errors import ManifestError, MediaError, TrainingError
 from pondera.models import Family, ModelCard
 from pondera.models.distribution import is_sharded, shared_out
+from pondera.models.four_bit import is_quantised
 from pondera.models.loading import default_device
 
 
@@ -267,12 +268,17 @@ def run_trainer(
         The folder of the model to keep, where it is not the one in memory.
 
     Raises:
-        TrainingError: the stage is to keep the best model, or to stop early, and nothing is held out.
+        TrainingError: the stage is to keep the best model, or to stop early, and nothing is held out; or to keep the
+            best of a model in four bits.
     """
     keeps_best = stage.keep == "best"
     if (keeps_best or stage.patience) and not validation:
         raise TrainingError(
             f"stage {stage.name!r}: keep: best and patience need held-out samples; name them with data.validation_split"
+        )
+    if keeps_best and is_quantised(family.model):
+        raise TrainingError(
+            f"stage {stage.name!r}: beside weights in four bits only the last adapter can be kept; set keep to last"
         )
     watching: list[TrainerCallback] = []  # in the order in which they hear of a step
     if validation:

@@ -19,6 +19,7 @@ from pondera.data.presentation import Layout
 from pondera.errors import ConfigError, ModelError
 from pondera.models.distribution import is_sharded, world_size
 from pondera.models.family import Family
+from pondera.models.four_bit import FourBit, is_quantised
 from pondera.prompts import Prompt
 
 CARD_FILE = "pondera.json"
@@ -169,6 +170,7 @@ def load_model(
     dtype: str = "auto",
     kind: MediaKind = "image",
     sharded: bool = False,
+    four_bit: FourBit | None = None,
 ) -> LoadedModel:
     """Load a model for scoring or as the start of training.
 
@@ -178,9 +180,11 @@ def load_model(
         dtype: "auto" takes that of the weights.
         kind: of media that a checkpoint without a card is asked about; a card names its own prompt.
         sharded: each process of the run holds a piece of every parameter (FSDP2, through the library).
+        four_bit: hold the decoder's weights so, for an adapter beside them; None leaves them as they are.
 
     Raises:
         ModelError: there is no such model, or its files are not complete.
+        ConfigError, MissingExtra: four bits are asked for, and there is no CUDA or no bitsandbytes.
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -191,6 +195,8 @@ def load_model(
     options: dict[str, Any] = {"dtype": "auto" if dtype == "auto" else getattr(torch, dtype)}
     if sharded and world_size() > 1:
         options |= _sharding(default_device(device))
+    if four_bit is not None:
+        options |= four_bit.options()
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             source, trust_remote_code=False, use_safetensors=True, **options
@@ -202,7 +208,7 @@ def load_model(
             f"cannot load model {name!r}: {reason}. Give 'nano', a folder with config.json and model.safetensors, "
             "or the id of a stock model that can be downloaded or is in the local cache"
         ) from error
-    if not is_sharded(model):
+    if not is_sharded(model) and not is_quantised(model):  # these are where they stay
         if model.dtype == torch.float16 and default_device(device) == "cpu":
             model = model.float()  # half precision is for shipping; CPUs compute in single
         model = model.to(default_device(device))  # type: ignore[arg-type]

@@ -62,6 +62,13 @@ def save_adapter(family: Family, folder: Path) -> None:
     family.model.save_pretrained(folder, state_dict=trained, save_embedding_layers=False)
 
 
+def load_adapter(family: Family, folder: Path) -> None:
+    """Put a written adapter beside the model that it was trained beside."""
+    from peft import PeftModel
+
+    family.model = PeftModel.from_pretrained(family.model, folder)
+
+
 def _decoder_layers(model: Any) -> dict[str, str]:
     """Full name and last part of the name of every linear layer of the decoder; the head stays as it is."""
     inside = set(model.get_decoder().modules())
