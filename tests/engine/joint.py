@@ -43,7 +43,14 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def watched(out: Path, stop_at: int | None) -> Iterator[dict[str, Any]]:
     """Watch what runs inside."""
-    seen: dict[str, Any] = {"world_size": world_size(), "stopped": [], "steps": [], "stages": {}, "validated": []}
+    seen: dict[str, Any] = {
+        "world_size": world_size(),
+        "stopped": [],
+        "begun": [],
+        "steps": [],
+        "stages": {},
+        "validated": [],
+    }
     grade, assess = reinforce.grade, Validation._assess
 
     def watched_grade(system: Any, own: Any, everyone: Any, **options: Any) -> Any:
@@ -66,6 +73,7 @@ def watched(out: Path, stop_at: int | None) -> Iterator[dict[str, Any]]:
         if state.global_step == stop_at and not seen["stopped"]:
             seen["stopped"].append(state.global_step)
             raise KeyboardInterrupt
+        seen["begun"].append(state.global_step)
         gc.collect()  # the models of earlier runs
         reshard(model)  # behind a validation, a part of it is still together
         weights = list(model.parameters())
@@ -73,7 +81,6 @@ def watched(out: Path, stop_at: int | None) -> Iterator[dict[str, Any]]:
             "parameters": len(weights),
             "sharded": sum(isinstance(weight, DTensor) for weight in weights),
             "wrapped": num_wrapped(),
-            "first_step": seen["stages"].get(self.stage, {}).get("first_step", state.global_step),
         }
 
     def on_pre_optimizer_step(self: Any, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:

@@ -18,7 +18,7 @@ from pondera.engine.run_folder import save_model
 from pondera.models import load_model
 from tests.engine.joint import run_job
 from tests.engine.launch import two_processes
-from tests.engine.small import small_manifest, weights
+from tests.engine.small import same, small_manifest, weights
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +74,8 @@ def together(folder, recipes):
         jobs[f"{name}_single"] = {"recipe": recipes[name], "overrides": [HALF, SINGLE]}
         jobs[f"{name}_pieces"] = {"recipe": recipes[name], "overrides": [HALF, SINGLE, SHARDED]}
     frozen = [HALF, SINGLE, SHARDED, "stages.it.freeze_vision=true"]
+    resumed = [HALF, SINGLE, SHARDED, "stages.it.save_every=1"]
+    jobs["answers_pieces_resumed"] = {"recipe": recipes["answers"], "overrides": resumed, "stop_at": 1}
     jobs["frozen_pieces"] = {"recipe": recipes["rationales"], "overrides": frozen}
     return two_processes(folder, jobs)
 
@@ -115,6 +117,13 @@ def test_pieces_are_taught_what_copies_are(folder, together, stage):
         parts = seen["stages"]["it"]
         assert parts["sharded"] == parts["parameters"] and parts["wrapped"] == 0
     _check(folder, f"{stage}_pieces", f"{stage}_single", gradient=1e-6, weight=1e-5)
+
+
+def test_pieces_that_were_interrupted_end_where_the_others_do(folder, together):
+    """Batch normalisation counts what it has seen: not among the weights, and lost it would show here."""
+    for seen in together["answers_pieces_resumed"]:
+        assert seen["stopped"] == [1] and seen["begun"] == together["answers_pieces"][0]["begun"]  # none done again
+    assert same(*(weights(folder / name / "final") for name in ("answers_pieces_resumed", "answers_pieces")))
 
 
 def test_the_teacher_is_asked_once_and_all_processes_learn_from_what_it_said(folder, alone, together):

@@ -1,7 +1,7 @@
 """Checkpoints of a model in pieces (FSDP2): each process writes the pieces that it holds, into one folder.
 
-The library writes the optimiser of such a model as the first process sees it, which is a part. What is frozen is left
-out: it is as in the model that the stage started from.
+The library writes the optimiser of such a model as the first process sees it, which is a part. Frozen weights are
+left out: they are as in the model that the stage started from. Buffers are not: batch normalisation counts in them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOMENTS = "moments/"  # of the optimiser; behind it stands WEIGHT/NAME
 
 
 def save_pieces(model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path) -> None:
-    """Write trained weights and the optimiser's moments; all processes together.
+    """Write trained weights, buffers and the optimiser's moments; all processes together.
 
     Raises:
         OSError: one of them could not.
@@ -34,7 +34,7 @@ def save_pieces(model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path
         for key, value in optimiser.state.get(weight, {}).items()
     }
     with _plain_errors():
-        dcp.save({**_values(weights), **moments}, checkpoint_id=folder)
+        dcp.save({**_values(weights), **_buffers(model), **moments}, checkpoint_id=folder)
 
 
 def load_pieces(model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path) -> None:
@@ -46,7 +46,7 @@ def load_pieces(model: nn.Module, optimiser: torch.optim.Optimizer, folder: Path
     weights = _weights(model)
     moments = dict(_empty_moments(weights, folder))
     with _plain_errors():
-        dcp.load({**_values(weights), **moments}, checkpoint_id=folder)
+        dcp.load({**_values(weights), **_buffers(model), **moments}, checkpoint_id=folder)
     places = {p: n for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"])}
     state: dict[int, dict[str, torch.Tensor]] = defaultdict(dict)
     for key, value in moments.items():
@@ -64,6 +64,12 @@ def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def _values(weights: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
     return {name: weight.detach() for name, weight in weights.items()}
+
+
+def _buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What a checkpoint of the whole model would hold of them."""
+    kept = model.state_dict().keys()
+    return {name: buffer for name, buffer in model.named_buffers() if name in kept}
 
 
 def _empty_moments(weights: dict[str, nn.Parameter], folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
