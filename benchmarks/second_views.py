@@ -27,7 +27,7 @@ from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.data.photographs import list_photographs
 from pondera.engine.reinforce import ReinforceTrainer
 from pondera.engine.second_views.plan import Plan, plan_views
-from pondera.engine.training import SampleList, training_arguments
+from pondera.engine.training import SampleList, StageRun, training_arguments
 from pondera.models import load_model
 
 SYSTEMS = {
@@ -93,16 +93,15 @@ def make_trainer(
         {"optimiser": {"learning_rate": 1e-6}, "steps": 1, "samples_per_step": len(samples)}
         | {"group_size": args.group_size, "system": system, "second_views": views}
     )
-    loaded, built = load_model("nano"), get_system(system)
+    loaded, built, run = load_model("nano"), get_system(system), StageRun(folder, folder / "metrics.jsonl")
     trainer = ReinforceTrainer(
         loaded.family,
         loaded.card,
         stage,
         built,
+        run,
         plan=plan_views(stage, built, loaded.card, samples) if kind else Plan(),
-        folder=folder,
-        seed=0,
-        args=training_arguments(stage, folder, seed=0, batch_size=len(samples), max_steps=1),
+        args=training_arguments(stage, run, batch_size=len(samples), max_steps=1),
         train_dataset=SampleList(samples),
     )
     if kind is None:

@@ -25,7 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pondera.config import load_recipe
 from pondera.engine import reinforce, run
-from pondera.engine.training import MetricsFile, Validation
+from pondera.engine.training import MetricsFile
+from pondera.engine.validation import Validation
 from pondera.models.distribution import joined, rank, reshard, world_size
 
 

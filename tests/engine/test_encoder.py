@@ -91,7 +91,7 @@ def test_settings_of_a_fresh_model_that_do_not_fit_are_refused(settings, message
 def test_validation_decodes_a_video_once(samples, monkeypatch):
     from pondera.assess import Assessor
     from pondera.engine import encoder
-    from pondera.engine.training import Validation
+    from pondera.engine.validation import Validation
     from pondera.models import ModelCard
 
     reads = []

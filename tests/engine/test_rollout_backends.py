@@ -12,6 +12,7 @@ from pondera.config import ReinforceStage
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.engine import reinforce
 from pondera.engine.grading import Graded
+from pondera.engine.training import StageRun
 from pondera.errors import TrainingError
 from pondera.generate.vllm_backend import VllmBackend
 from pondera.models import ModelCard
@@ -47,9 +48,7 @@ def _gaps(folder, stage, monkeypatch):
     metrics = folder / "metrics.jsonl"
     card = ModelCard(max_new_tokens=4)
     samples = _samples(folder)
-    reinforce.run_reinforce(
-        processed_idefics(), card, stage, samples, [], folder, seed=0, metrics=metrics, resume=False
-    )
+    reinforce.run_reinforce(processed_idefics(), card, stage, samples, [], StageRun(folder, metrics))
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     return [line["rollout_gap"] for line in lines if "rollout_gap" in line]
 

@@ -8,11 +8,12 @@ import torch
 
 from pondera.config import OptimiserSection, ReinforceStage
 from pondera.core.records import Media, Sample
+from pondera.engine.lesson import make_lesson
 from pondera.engine.objective import aggregate, clipped_policy_loss, k3_kl
 from pondera.engine.policy_loss import ScoredTokens, policy_token_loss
 from pondera.engine.rollouts import Rollouts
 from pondera.engine.training import checkpoint_activations, freeze_batch_norm
-from pondera.engine.update import PolicyUpdate, make_lesson
+from pondera.engine.update import PolicyUpdate
 from pondera.errors import TrainingError
 from pondera.generate.backend import Completion
 from pondera.models.block_attention import use_block_attention

@@ -33,6 +33,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 class StageTrainer(Trainer):
     """The library's trainer with whole checkpoints, of which it keeps the last one.
 
+    Subclasses leave in `_step_logs` what they know of a step; it goes on the line of the step's loss.
+
     Args:
         **kwargs: for the library's trainer; `args.output_dir` holds the checkpoints.
     """
@@ -43,6 +45,7 @@ class StageTrainer(Trainer):
         super().__init__(**kwargs)
         arguments.save_only_model = False
         self._writes_to: Path | None = None
+        self._step_logs: dict[str, float] = {}
         # By `model.sharded`; what accelerate shards (`docs/distributed.md`), the library writes and reads itself.
         self._in_pieces = bool(getattr(self, "is_distributed_loading_by_transformers", False))
 
@@ -68,6 +71,10 @@ class StageTrainer(Trainer):
             shutil.rmtree(self._partial, ignore_errors=True)  # of a kill
         last = last_checkpoint(self.checkpoints) if resume else None
         self.train(resume_from_checkpoint=None if last is None else str(last))
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Also what the step has left."""
+        super().log({**logs, **self._step_logs} if "loss" in logs else logs, *args, **kwargs)
 
     def _get_output_dir(self, trial: Any) -> str:
         return super()._get_output_dir(trial) if self._writes_to is None else str(self._writes_to)

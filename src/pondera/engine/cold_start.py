@@ -16,9 +16,8 @@ from pondera.engine.levels import LevelQuestion
 from pondera.engine.objective import token_cross_entropy
 from pondera.engine.rationales import RationaleCollator, Rows, check_samples
 from pondera.engine.training import (
-    NO_OPTIONS,
-    RunOptions,
     SampleList,
+    StageRun,
     checkpoint_activations,
     freeze_batch_norm,
     run_trainer,
@@ -45,7 +44,6 @@ class ColdStartTrainer(StageTrainer):
         self.family = family
         self.collate = collate
         self.refill = refill
-        self._step_logs: dict[str, float] = {}
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], None]:
@@ -99,12 +97,6 @@ class ColdStartTrainer(StageTrainer):
         weights = {name: 1.0 if name == "tokens" else levels.weight(name) for name in losses}
         return torch.stack([factors[name] * weights[name] * loss for name, loss in losses.items()]).sum()
 
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """The parts of a loss go on its line."""
-        if "loss" in logs:
-            logs = {**logs, **self._step_logs}
-        super().log(logs, *args, **kwargs)
-
 
 def run_cold_start(
     family: Family,
@@ -112,12 +104,7 @@ def run_cold_start(
     stage: ColdStartStage,
     train: Sequence[Sample],
     validation: Sequence[Sample],
-    folder: Path,
-    *,
-    seed: int,
-    metrics: Path,
-    resume: bool,
-    options: RunOptions = NO_OPTIONS,
+    run: StageRun,
 ) -> Path | None:
     """Train on rationales, or on labels alone; the model of `family` is changed in place.
 
@@ -131,14 +118,12 @@ def run_cold_start(
     levels = None if stage.soft_labels is None else LevelQuestion(family, stage.soft_labels)
     if levels is not None:
         levels.check(train)
-    collate = RationaleCollator(family, card, stage, seed=seed, levels=levels)
-    unreadable = Unreadable(len(train), options.max_unreadable, "training sample")
+    collate = RationaleCollator(family, card, stage, seed=run.seed, levels=levels)
+    unreadable = Unreadable(len(train), run.max_unreadable, "training sample")
     arguments = training_arguments(
         stage,
-        folder,
-        seed=seed,
+        run,
         batch_size=stage.batch_size,
-        options=options,
         num_train_epochs=stage.epochs,
         gradient_accumulation_steps=stage.gradient_accumulation,
     )
@@ -148,20 +133,9 @@ def run_cold_start(
     trainer = ColdStartTrainer(
         family,
         collate,
-        Refill(train, collate.encode.read, seed=seed, unreadable=unreadable),
+        Refill(train, collate.encode.read, seed=run.seed, unreadable=unreadable),
         args=arguments,
         train_dataset=SampleList(train),
     )
     mode: Mode = "reason" if stage.reasoning else "fast"
-    return run_trainer(
-        trainer,
-        family,
-        card,
-        stage,
-        folder,
-        validation=validation,
-        mode=mode,
-        metrics=metrics,
-        resume=resume,
-        options=options,
-    )
+    return run_trainer(trainer, family, card, stage, run, validation, mode=mode)

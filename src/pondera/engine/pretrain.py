@@ -29,7 +29,7 @@ from pondera.data.manifest import read_manifest
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.tower_losses import WEIGHTS, distance_loss, ranking_loss, strongest_text, text_loss
-from pondera.engine.training import NO_OPTIONS, RunOptions, add_callbacks, training_arguments
+from pondera.engine.training import StageRun, add_callbacks, training_arguments
 from pondera.engine.unreadable import Unreadable
 from pondera.errors import MediaError, TrainingError
 from pondera.models import Family, ModelCard
@@ -216,7 +216,6 @@ class PretrainTrainer(StageTrainer):
             head = TowerHead(family, objective).to(family.device)
         share_batch_norm(head)
         self.objective: Sequence[str] = tuple(objective)
-        self._step_logs: dict[str, float] = {}
         super().__init__(model=head, data_collator=collate, **kwargs)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -227,12 +226,6 @@ class PretrainTrainer(StageTrainer):
             self._step_logs = {f"loss/{name}": float(loss.detach()) for name, loss in losses.items()}
         return sum((WEIGHTS[name] * loss for name, loss in losses.items()), torch.zeros((), device=self.args.device))
 
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """The parts of a loss go on its line."""
-        if "loss" in logs:
-            logs = {**logs, **self._step_logs}
-        super().log(logs, *args, **kwargs)
-
 
 def run_pretrain(
     family: Family,
@@ -240,12 +233,7 @@ def run_pretrain(
     stage: PretrainStage,
     train: Sequence[Sample],
     validation: Sequence[Sample],
-    folder: Path,
-    *,
-    seed: int,
-    metrics: Path,
-    resume: bool,
-    options: RunOptions = NO_OPTIONS,
+    run: StageRun,
 ) -> None:
     """Train the vision part of `family` in place. The language model cannot speak yet, so nothing is validated.
 
@@ -257,21 +245,19 @@ def run_pretrain(
     base = family.model.base_model
     if not (hasattr(base, "projector") and hasattr(base, "encode_views")):
         raise TrainingError(f"stage {stage.name!r} trains the built-in nano model, not {type(family.model).__name__}")
-    pictures = _pictures(pristine_samples(stage, validation), options.max_unreadable)
+    pictures = _pictures(pristine_samples(stage, validation), run.max_unreadable)
     arguments = training_arguments(
         stage,
-        folder,
-        seed=seed,
+        run,
         batch_size=stage.batch_size,
         max_steps=stage.steps,
         dataloader_drop_last=True,
         dataloader_num_workers=stage.num_workers,
-        options=options,
     )
-    groups = CropGroups(pictures, stage, side_px=family.model.config.tile_px, seed=seed)
-    trainer = PretrainTrainer(family, stage.objective, seed=seed, args=arguments, train_dataset=groups)
-    add_callbacks(trainer, stage.name, folder, metrics, options)
-    trainer.run(resume=resume)
+    groups = CropGroups(pictures, stage, side_px=family.model.config.tile_px, seed=run.seed)
+    trainer = PretrainTrainer(family, stage.objective, seed=run.seed, args=arguments, train_dataset=groups)
+    add_callbacks(trainer, stage.name, run)
+    trainer.run(resume=run.resume)
 
 
 def _pictures(samples: Sequence[Sample], max_unreadable: float) -> Pictures:

@@ -24,21 +24,21 @@ from pondera.engine.batches import own_share, plan_batches
 from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.encoder import PromptEncoder
 from pondera.engine.grading import check_system, grade, stage_system
+from pondera.engine.lesson import Lesson, make_lesson
 from pondera.engine.questions import questions
 from pondera.engine.rollouts import Rollouts, gather_records, group_records, write_rollouts
 from pondera.engine.second_views.plan import Plan, make_views, plan_views
 from pondera.engine.second_views.tools import Tools
 from pondera.engine.training import (
-    NO_OPTIONS,
-    RunOptions,
     SampleList,
+    StageRun,
     checkpoint_activations,
     freeze_batch_norm,
     run_trainer,
     training_arguments,
 )
 from pondera.engine.unreadable import Refill, Unreadable
-from pondera.engine.update import Lesson, PolicyUpdate, make_lesson
+from pondera.engine.update import PolicyUpdate
 from pondera.generate.backend import sample_seed
 from pondera.generate.rollout import open_backend
 from pondera.models import Family, ModelCard
@@ -70,12 +70,10 @@ class ReinforceTrainer(StageTrainer):
         card: names the prompt and the answer format.
         stage: settings.
         system: rewards and advantages.
+        run: where and how it runs; roll-out samples go to `rollouts/` in its folder.
         batches: samples of each roll-out, as indices into `train_dataset`, on all processes together.
         plan: further looks at the samples, for rewards and losses.
         references: where the model that the KL holds to comes from.
-        folder: roll-out samples go to `rollouts/` here.
-        seed: of roll-outs and augmentation.
-        max_unreadable: share of the samples that may be unreadable.
         **kwargs: for the library's trainer; `train_dataset` is a `SampleList`.
     """
 
@@ -85,25 +83,23 @@ class ReinforceTrainer(StageTrainer):
         card: ModelCard,
         stage: ReinforceStage,
         system: System,
+        run: StageRun,
         *,
         batches: Sequence[Sequence[int]] = (),
         plan: Plan | None = None,
         references: References = BY_COPY,
-        folder: Path,
-        seed: int,
-        max_unreadable: float = 0.05,
         **kwargs: Any,
     ) -> None:
         super().__init__(model=family.model, **kwargs)
         train: Sequence[Sample] = kwargs["train_dataset"].items
         self.family, self.card, self.stage, self.system = family, card, stage, system
-        self.folder, self.seed = folder, seed
+        self.folder, self.seed = run.folder, run.seed
         self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
         if stage.freeze_projector:
             family.freeze_projector()
         self.backend = open_backend(stage.rollout, family)
-        unreadable = Unreadable(len(train), max_unreadable, "training sample")
-        self.refill = Refill(train, self.encode.read, seed=seed, unreadable=unreadable)
+        unreadable = Unreadable(len(train), run.max_unreadable, "training sample")
+        self.refill = Refill(train, self.encode.read, seed=run.seed, unreadable=unreadable)
         if stage.gradient_checkpointing:
             checkpoint_activations(family.model)
         plan = plan or Plan()
@@ -115,7 +111,6 @@ class ReinforceTrainer(StageTrainer):
         self.second_views: Sequence[AuxiliaryView] = make_views(plan, self._tools(train), train)
         self.update = PolicyUpdate(family, stage, reference=self.reference, second_views=self.second_views)
         self._lesson: Lesson | None = None
-        self._step_logs: dict[str, float] = {}
         self._grades: Mapping[str, float] = {}
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -157,12 +152,6 @@ class ReinforceTrainer(StageTrainer):
             num_tokens=sum(sum(record.num_tokens) for record in everyone),
             max_tokens=self.card.max_new_tokens,
         )
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Rewards, KL and entropy go on the same line as the loss of their step."""
-        if "loss" in logs:
-            logs = {**logs, **self._step_logs}
-        super().log(logs, *args, **kwargs)
 
     def _roll_out(self, samples: Sequence[Sample], places: Sequence[int], step: int) -> Rollouts:
         seeds = [sample_seed(sample.id, seed=self.seed, step=step) for sample in samples]
@@ -209,13 +198,9 @@ def run_reinforce(
     stage: ReinforceStage,
     train: Sequence[Sample],
     validation: Sequence[Sample],
-    folder: Path,
+    run: StageRun,
     *,
-    seed: int,
-    metrics: Path,
-    resume: bool,
     references: References = BY_COPY,
-    options: RunOptions = NO_OPTIONS,
 ) -> Path | None:
     """Reinforce; the model of `family` is changed in place.
 
@@ -235,42 +220,23 @@ def run_reinforce(
         num_batches=-(-stage.steps // stage.updates_per_rollout),
         least=max(stage.least_samples, system.min_samples),
         shares=stage.shares,
-        seed=seed,
+        seed=run.seed,
     )
     own_share(batches[0], rank=rank(), world_size=world_size())  # refuses what cannot be shared out
-    arguments = training_arguments(
-        stage,
-        folder,
-        seed=seed,
-        batch_size=stage.samples_per_step,
-        options=options,
-        max_steps=stage.steps,
-    )
+    arguments = training_arguments(stage, run, batch_size=stage.samples_per_step, max_steps=stage.steps)
     trainer = ReinforceTrainer(
         family,
         card,
         stage,
         system,
+        run,
         batches=batches,
         plan=plan,
         references=references,
-        folder=folder,
-        seed=seed,
         args=arguments,
         train_dataset=SampleList(train),
-        max_unreadable=options.max_unreadable,
     )
-    return run_trainer(
-        trainer,
-        family,
-        card,
-        stage,
-        folder,
-        validation=validation,
-        metrics=metrics,
-        resume=resume,
-        options=options,
-    )
+    return run_trainer(trainer, family, card, stage, run, validation)
 
 
 class _OwnShare(torch.utils.data.Dataset[Any]):

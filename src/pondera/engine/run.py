@@ -19,7 +19,7 @@ from pondera.engine.rationale_sources import rejection_sampled
 from pondera.engine.reinforce import References, run_reinforce
 from pondera.engine.run_folder import open_run, refuse_interrupted, save_adapter, save_model
 from pondera.engine.start import bare_model, start_model
-from pondera.engine.training import RunOptions
+from pondera.engine.training import StageRun
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import Family, ModelCard, load_model
 from pondera.models.distribution import joined, rank, wait
@@ -95,24 +95,17 @@ def _run_stage(
     more: dict[str, Any] = {}
     if isinstance(stage, ReinforceStage):
         more["references"] = _references(recipe, stage, plans, previous, out)
-    kept = _RUN[stage.kind](
-        family,
-        plan.card,
-        stage,
-        train,
-        plan.validation,
+    run = StageRun(
         folder,
+        out / "metrics.jsonl",
         seed=recipe.seed,
-        metrics=out / "metrics.jsonl",
         resume=resume,
-        options=RunOptions(
-            recipe.name,
-            recipe.tracking.report_to,
-            recipe.tracking.callbacks,
-            recipe.data_of(stage).max_unreadable,
-        ),
-        **more,
+        name=recipe.name,
+        report_to=recipe.tracking.report_to,
+        callbacks=recipe.tracking.callbacks,
+        max_unreadable=recipe.data_of(stage).max_unreadable,
     )
+    kept = _RUN[stage.kind](family, plan.card, stage, train, plan.validation, run, **more)
     if kept is None:
         _save(family, plan.card, folder, str(previous or recipe.model.init))
     elif rank() == 0:

@@ -1,4 +1,4 @@
-"""What both kinds of stage share: trainer arguments, the metrics file, held-out validation.
+"""What all stages share: where and how they run, trainer arguments, the metrics file, who watches.
 
 The trainers are small subclasses of `transformers.Trainer`, so that devices, mixed precision, distribution,
 checkpoints, resuming and trackers are the library's.
@@ -8,68 +8,64 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from pondera.assess import Assessor
-from pondera.assess.assessor import NO_ANSWER, Mode
+from pondera.assess.assessor import Mode
 from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
-from pondera.core.metrics import plcc, srcc
-from pondera.core.records import Assessment, Sample
+from pondera.core.records import Sample
 from pondera.engine.callbacks import load_callbacks
 from pondera.engine.checkpoints import StageTrainer
-from pondera.engine.encoder import PresentationCache
 from pondera.engine.files import saving, write_text
 from pondera.engine.keeping import KeepBest, StopEarly, kept_model
 from pondera.engine.progress import Progress
 from pondera.engine.run_folder import save_model
-from pondera.engine.unreadable import Unreadable
-from pondera.errors import ManifestError, MediaError, TrainingError
+from pondera.engine.validation import Validation
+from pondera.errors import TrainingError
 from pondera.models import Family, ModelCard
-from pondera.models.distribution import is_sharded, shared_out
 from pondera.models.four_bit import is_quantised
 from pondera.models.loading import default_device
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """What a recipe says about all its stages.
+class StageRun:
+    """Where and how a stage runs, whatever it teaches.
 
     Args:
+        folder: of the stage.
+        metrics: the metrics file of the run.
+        seed: of the run.
+        resume: go on from the stage's last checkpoint.
         name: of the run, for trackers.
         report_to: the library's trackers.
         callbacks: names of further callbacks.
-        max_unreadable: share of the samples of a stage that may be unreadable.
+        max_unreadable: share of the stage's samples that may be unreadable.
     """
 
+    folder: Path
+    metrics: Path
+    seed: int = 0
+    resume: bool = False
     name: str = "run"
     report_to: tuple[str, ...] = ()
     callbacks: tuple[str, ...] = ()
     max_unreadable: float = 0.05
 
 
-NO_OPTIONS = RunOptions()
-
-
 def training_arguments(
-    stage: PretrainStage | ColdStartStage | ReinforceStage,
-    folder: Path,
-    *,
-    seed: int,
-    batch_size: int,
-    options: RunOptions = NO_OPTIONS,
-    **limits: Any,
+    stage: PretrainStage | ColdStartStage | ReinforceStage, run: StageRun, *, batch_size: int, **limits: Any
 ) -> TrainingArguments:
     """The library's arguments for one stage."""
     optimiser = stage.optimiser
     return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
+        output_dir=str(run.folder / "checkpoints"),
         per_device_train_batch_size=batch_size,
         learning_rate=optimiser.learning_rate,
         lr_scheduler_type=optimiser.schedule,
@@ -77,8 +73,8 @@ def training_arguments(
         weight_decay=optimiser.weight_decay,
         max_grad_norm=optimiser.max_grad_norm,
         adam_beta2=optimiser.adam_beta2,
-        seed=seed,
-        data_seed=seed,
+        seed=run.seed,
+        data_seed=run.seed,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_steps=stage.save_every,
@@ -86,8 +82,8 @@ def training_arguments(
         dataloader_pin_memory=False,
         use_cpu=default_device() == "cpu",
         bf16=stage.precision == "bfloat16" or (stage.precision == "auto" and has_fast_bfloat16()),
-        report_to=list(options.report_to),
-        run_name=f"{options.name}-{stage.name}",
+        report_to=list(run.report_to),
+        run_name=f"{run.name}-{stage.name}",
         disable_tqdm=True,
         **limits,
     )
@@ -154,101 +150,15 @@ class MetricsFile(TrainerCallback):
             file.write(json.dumps(entry) + "\n")
 
 
-class Validation(TrainerCallback):
-    """Scores held-out samples while training and logs SRCC, PLCC and the share of valid answers.
-
-    A reward can rise while the ranking of unseen images does not: this is the curve to watch. Processes with a whole
-    model each score their share of the samples, and all of them know all scores.
-
-    Args:
-        samples: labelled, held out.
-        assessor: shares the model that is trained.
-        every: steps between two runs, or `epoch`; also before the first and after the last step.
-        log: the trainer's `log`.
-        mode: how samples are scored: as the model is taught.
-        max_unreadable: share of the samples that may be unreadable; they are left out.
-    """
-
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        assessor: Assessor,
-        every: int | Literal["epoch"],
-        log: Callable[[dict[str, float]], None],
-        *,
-        mode: Mode = "reason",
-        max_unreadable: float = 0.05,
-    ) -> None:
-        self.samples = samples
-        self.assessor = assessor
-        self.shown = PresentationCache(assessor.card.view)
-        self.every = every
-        self.log = log
-        self.mode = mode
-        self.unreadable = Unreadable(len(samples), max_unreadable, "held-out sample")
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The starting point belongs to the curve."""
-        if state.global_step == 0:
-            self.run()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Every so many steps, and at the end."""
-        is_due = float(state.epoch).is_integer() if self.every == "epoch" else state.global_step % self.every == 0
-        if is_due or state.global_step == state.max_steps:
-            self.run()
-            control.should_log = True  # logging clears the flag, and this step's own loss is still to come
-
-    def run(self) -> None:
-        """Score and log."""
-        model = self.assessor.family.model
-        was_training = model.training
-        model.eval()
-        assessments = shared_out(self.samples, self._assess, jointly=is_sharded(model))
-        model.train(was_training)
-        found = list(zip(self.samples, assessments, strict=True))
-        read = [(sample, assessment) for sample, assessment in found if not self._is_unreadable(sample, assessment)]
-        valid = [(sample, assessment.score) for sample, assessment in read if assessment.error is None]
-        logs = {"val_valid": len(valid) / max(len(read), 1)}
-        if len(read) < len(found):
-            logs["val_skipped"] = len(found) - len(read)
-        if len(valid) >= 3:
-            score = [score for _, score in valid]
-            mos = [sample.mos_on(self.assessor.scale) for sample, _ in valid]
-            logs |= {"val_srcc": srcc(score, mos), "val_plcc": plcc(score, mos)}
-        self.log(logs)
-
-    def _assess(self, samples: Sequence[Sample]) -> list[Assessment]:
-        return self.assessor([self._shown(sample) for sample in samples], mode=self.mode)
-
-    def _shown(self, sample: Sample) -> Any:
-        """Videos are decoded once; one that cannot be read is left to the assessor, which says why."""
-        if sample.kind != "video":
-            return sample
-        try:
-            return self.shown.get(sample, None)
-        except (MediaError, ManifestError):
-            return sample
-
-    def _is_unreadable(self, sample: Sample, assessment: Assessment) -> bool:
-        is_unreadable = assessment.error is not None and not assessment.error.startswith(NO_ANSWER)
-        if is_unreadable:
-            self.unreadable.add(sample.id, str(assessment.error))
-        return is_unreadable
-
-
 def run_trainer(
     trainer: StageTrainer,
     family: Family,
     card: ModelCard,
     stage: ColdStartStage | ReinforceStage,
-    folder: Path,
-    *,
+    run: StageRun,
     validation: Sequence[Sample],
+    *,
     mode: Mode = "reason",
-    metrics: Path,
-    resume: bool,
-    options: RunOptions,
 ) -> Path | None:
     """Train a stage that teaches a model to answer, with all who watch it.
 
@@ -257,12 +167,9 @@ def run_trainer(
         family: the model that it trains.
         card: how to ask it.
         stage: settings.
-        folder: of the stage.
+        run: where and how.
         validation: held-out samples; may be none.
         mode: how these are scored.
-        metrics: the metrics file of the run.
-        resume: go on from the last checkpoint.
-        options: of the recipe.
 
     Returns:
         The folder of the model to keep, where it is not the one in memory.
@@ -282,33 +189,26 @@ def run_trainer(
         )
     watching: list[TrainerCallback] = []  # in the order in which they hear of a step
     if validation:
-        assessor, most = Assessor(family, card), options.max_unreadable
+        assessor, most = Assessor(family, card), run.max_unreadable
         every = stage.validate_every
         watching.append(Validation(validation, assessor, every, trainer.log, mode=mode, max_unreadable=most))
     if keeps_best:
-        watching.append(KeepBest(folder, lambda target: save_model(family, card, target)))
+        watching.append(KeepBest(run.folder, lambda target: save_model(family, card, target)))
     if stage.patience:
         watching.append(StopEarly(stage.name, stage.patience))
-    add_callbacks(trainer, stage.name, folder, metrics, options, watching)
-    trainer.run(resume=resume)
-    return kept_model(folder, stage.name, trainer.state.log_history) if keeps_best else None
+    add_callbacks(trainer, stage.name, run, watching)
+    trainer.run(resume=run.resume)
+    return kept_model(run.folder, stage.name, trainer.state.log_history) if keeps_best else None
 
 
-def add_callbacks(
-    trainer: StageTrainer,
-    stage: str,
-    folder: Path,
-    metrics: Path,
-    options: RunOptions,
-    watching: Sequence[TrainerCallback] = (),
-) -> None:
+def add_callbacks(trainer: StageTrainer, stage: str, run: StageRun, watching: Sequence[TrainerCallback] = ()) -> None:
     """Metrics file and progress line in place of the library's printing, then those given, then the recipe's own."""
     trainer.remove_callback(PrinterCallback)
-    for callback in [MetricsFile(metrics, stage), Progress(stage), *watching, *load_callbacks(options.callbacks)]:
+    for callback in [MetricsFile(run.metrics, stage), Progress(stage), *watching, *load_callbacks(run.callbacks)]:
         trainer.add_callback(callback)
     for callback in trainer.callback_handler.callbacks:
         if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
-            callback.logging_dir = str(folder / "tensorboard")  # its own choice is deleted with the checkpoints
+            callback.logging_dir = str(run.folder / "tensorboard")  # its own choice is deleted with the checkpoints
 
 
 class SampleList(torch.utils.data.Dataset[Any]):

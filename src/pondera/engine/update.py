@@ -1,108 +1,31 @@
 """The update: the gradient of a step's objective, in as many micro-batches as memory asks for.
 
-Shape letters: M scored tokens of a micro-batch, N completions of this process in the step, T tokens of one of them.
+Shape letters: as in `lesson`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from pondera.config import ReinforceStage
 from pondera.engine.auxiliary import AuxiliaryView, Update
+from pondera.engine.lesson import Lesson, tokens_of
 from pondera.engine.micro_batches import Group, MicroBatch, micro_batches, num_tokens
-from pondera.engine.objective import completion_weights, entropy_bonus, entropy_threshold
-from pondera.engine.policy_loss import (
-    ScoredTokens,
-    kl_weights,
-    policy_token_loss,
-    thought_length,
-    token_advantages,
-)
-from pondera.engine.rollouts import Rollouts
+from pondera.engine.objective import entropy_bonus, entropy_threshold
+from pondera.engine.policy_loss import ScoredTokens, policy_token_loss
 from pondera.errors import TrainingError
 from pondera.models import Family
 from pondera.models.distribution import gathered, is_sharded, largest, sum_gradients, summed, world_size
 from pondera.models.memory import free_memory, is_out_of_memory
-from pondera.models.packing import Branch, longest_sequence, pack, packed_logps
-
-
-@dataclass
-class Lesson:
-    """Graded roll-outs, with all that every update on them shares; values per token are N tensors [T].
-
-    Args:
-        rollouts: the completions.
-        groups: the same as rows to be packed.
-        advantage_NT: of each token.
-        weight_N: what a token of each completion weighs in the loss of the global batch.
-        kl_weight_NT: weight of the KL on each token.
-        sampled_logp_NT: as the back-end reported it.
-        num_tokens: of the global batch.
-        old_logp_NT: under the policy that sampled, from the first update on.
-        reference_logp_NT: under the reference, likewise.
-        learns_NT: whether the policy learns from each token (entropy gate); empty for all.
-    """
-
-    rollouts: Rollouts
-    groups: tuple[Group, ...]
-    advantage_NT: list[torch.Tensor]
-    weight_N: torch.Tensor
-    kl_weight_NT: list[torch.Tensor]
-    sampled_logp_NT: list[torch.Tensor]
-    num_tokens: int
-    old_logp_NT: dict[int, torch.Tensor] = field(default_factory=dict)
-    reference_logp_NT: dict[int, torch.Tensor] = field(default_factory=dict)
-    learns_NT: dict[int, torch.Tensor] = field(default_factory=dict)
-
-
-def make_lesson(
-    family: Family,
-    stage: ReinforceStage,
-    rollouts: Rollouts,
-    advantage_GK: np.ndarray,
-    *,
-    num_completions: int,
-    num_tokens: int,
-    max_tokens: int,
-) -> Lesson:
-    """Spread advantages, KL weights and normalisation over the tokens.
-
-    Args:
-        family: finds where thoughts end.
-        stage: settings.
-        rollouts: of this process.
-        advantage_GK: of its completions.
-        num_completions: of the global batch.
-        num_tokens: of the global batch.
-        max_tokens: length limit of a completion.
-    """
-    completions_N = [completion for group in rollouts.groups for completion in group]
-    thought_N = [thought_length(family, completion.ids) for completion in completions_N]
-    pairs = zip(rollouts.prompts, rollouts.groups, strict=True)
-    return Lesson(
-        rollouts=rollouts,
-        groups=tuple((prompt, [Branch.scored(c.ids) for c in group]) for prompt, group in pairs),
-        advantage_NT=token_advantages(stage, advantage_GK.ravel(), completions_N, thought_N),
-        weight_N=completion_weights(
-            torch.tensor([len(c.ids) for c in completions_N]),
-            how=stage.normalise,
-            max_tokens=max_tokens,
-            num_tokens=num_tokens,
-            num_completions=num_completions,
-        ),
-        kl_weight_NT=kl_weights(stage, completions_N, thought_N),
-        sampled_logp_NT=[torch.tensor(completion.logps) for completion in completions_N],
-        num_tokens=num_tokens,
-    )
+from pondera.models.packing import longest_sequence, pack, packed_logps
 
 
 class PolicyUpdate:
@@ -184,7 +107,7 @@ class PolicyUpdate:
             if not is_out_of_memory(error):
                 raise
             if is_sharded(self.family.model):
-                size = max(num_tokens(part.groups, is_packed=self._is_packed(part.groups)) for part in parts)
+                size = self._largest_size(parts)
                 raise TrainingError(
                     f"out of memory in an update of {size} tokens; sharded runs cannot try again, so set "
                     f"token_budget to {size // 2} or less"
@@ -195,20 +118,24 @@ class PolicyUpdate:
         """Halve the budget; behind the failed attempt, whose traceback held its tensors."""
         model.zero_grad()
         free_memory()
-        sizes = [num_tokens(part.groups, is_packed=self._is_packed(part.groups)) for part in parts]
+        size = self._largest_size(parts)
         is_split = any(len(part.branch_N) > 1 for part in parts)
         if not largest(is_split, self.family.device):
             raise TrainingError(
-                f"out of memory with a single completion behind its prompt ({max(sizes)} tokens); shorten "
+                f"out of memory with a single completion behind its prompt ({size} tokens); shorten "
                 "prompts.max_new_tokens, use smaller images, gradient_checkpointing: true, or model.lora"
             )
-        self.token_budget = max(1, int(largest(max(sizes), self.family.device)) // 2)
+        self.token_budget = max(1, int(largest(size, self.family.device)) // 2)
         logging.getLogger("pondera").warning(
             "out of memory with %d tokens in a micro-batch; the step is done again with %d at most, and so are those "
             "to come: set token_budget in the recipe to save the attempt",
-            max(sizes),
+            size,
             self.token_budget,
         )
+
+    def _largest_size(self, parts: Sequence[MicroBatch]) -> int:
+        """Of a micro-batch, in tokens."""
+        return max(num_tokens(part.groups, is_packed=self._is_packed(part.groups)) for part in parts)
 
     def _accumulate(
         self, model: Any, lesson: Lesson, parts: Sequence[MicroBatch], backward: Callable[[torch.Tensor], None]
@@ -238,7 +165,7 @@ class PolicyUpdate:
         tokens = self._tokens(model, lesson, part, packed, logp_M)
         loss_M, values = policy_token_loss(self.stage, tokens)
         values["rollout_gap"] = (
-            tokens.old_logp_M - _joined(lesson.sampled_logp_NT, part.branch_N, logp_M.device)
+            tokens.old_logp_M - tokens_of(lesson.sampled_logp_NT, part.branch_N, logp_M.device)
         ).abs()
         of_M = torch.tensor(part.branch_N, device=logp_M.device)[packed.branch_M]
         update = Update(lesson.rollouts, part, packed, logp_M, entropy_M, lesson.weight_N.to(logp_M.device)[of_M])
@@ -255,22 +182,22 @@ class PolicyUpdate:
     def _tokens(self, model: Any, lesson: Lesson, part: MicroBatch, packed: Any, logp_M: torch.Tensor) -> ScoredTokens:
         """The scored tokens; on the first update the old policy is this one, and the reference is asked once."""
         numbers, device = part.branch_N, logp_M.device
-        _keep(lesson.old_logp_NT, logp_M, lesson, numbers)
+        lesson.keep(lesson.old_logp_NT, logp_M, numbers)
         tokens = ScoredTokens(
             logp_M,
-            _joined(lesson.old_logp_NT, numbers, device),
-            _joined(lesson.advantage_NT, numbers, device),
+            tokens_of(lesson.old_logp_NT, numbers, device),
+            tokens_of(lesson.advantage_NT, numbers, device),
             packed.branch_M,
-            learns_M=_joined(lesson.learns_NT, numbers, device) if lesson.learns_NT else None,
+            learns_M=tokens_of(lesson.learns_NT, numbers, device) if lesson.learns_NT else None,
         )
         if not self.has_kl:
             return tokens
         if not all(n in lesson.reference_logp_NT for n in numbers):
-            _keep(lesson.reference_logp_NT, self._reference_logps(model, packed), lesson, numbers)
+            lesson.keep(lesson.reference_logp_NT, self._reference_logps(model, packed), numbers)
         return replace(
             tokens,
-            reference_logp_M=_joined(lesson.reference_logp_NT, numbers, device),
-            kl_weight_M=_joined(lesson.kl_weight_NT, numbers, device),
+            reference_logp_M=tokens_of(lesson.reference_logp_NT, numbers, device),
+            kl_weight_M=tokens_of(lesson.kl_weight_NT, numbers, device),
         )
 
     @torch.no_grad()
@@ -287,7 +214,7 @@ class PolicyUpdate:
         for part, counts in self._in_step(parts):
             _, entropy_M = packed_logps(model, pack(self.family, part.groups), with_entropy=True)
             if counts:
-                _keep(entropy_NT, entropy_M.cpu(), lesson, part.branch_N)
+                lesson.keep(entropy_NT, entropy_M.cpu(), part.branch_N)
         everywhere = gathered(torch.cat(list(entropy_NT.values())))
         least = entropy_threshold(torch.cat(everywhere), fraction=self.stage.entropy_share)
         return {n: entropy_T >= least for n, entropy_T in entropy_NT.items()}
@@ -296,17 +223,3 @@ class PolicyUpdate:
 def _unsynchronised(model: Any) -> AbstractContextManager[Any]:
     """No exchange of gradients during backward passes: `sum_gradients` does it once, behind the last."""
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
-
-
-def _keep(held: dict[int, torch.Tensor], value_M: torch.Tensor, lesson: Lesson, numbers: Sequence[int]) -> None:
-    """Hold values of tokens by the number of their completion, unless they are held already."""
-    lengths = [len(lesson.advantage_NT[n]) for n in numbers]
-    for n, value_T in zip(numbers, value_M.detach().split(lengths), strict=True):
-        held.setdefault(n, value_T)
-
-
-def _joined(
-    value_NT: Mapping[int, torch.Tensor] | Sequence[torch.Tensor], numbers: Sequence[int], device: torch.device
-) -> torch.Tensor:
-    """Values of the tokens of some completions, in the order in which they are packed, [M]."""
-    return torch.cat([value_NT[n] for n in numbers]).to(device)

@@ -17,7 +17,7 @@ from pondera.data.photographs import list_photographs
 from pondera.engine.reinforce import ReinforceTrainer
 from pondera.engine.rollouts import Rollouts
 from pondera.engine.second_views.plan import plan_views
-from pondera.engine.training import SampleList, training_arguments
+from pondera.engine.training import SampleList, StageRun, training_arguments
 from pondera.generate.backend import Completion
 from pondera.models import EncodedPrompt, Family, ModelCard
 from tests.models.tiny import tiny_family
@@ -105,15 +105,15 @@ def trainer_on(
     for parameter in family.model.parameters():  # or all predictions would be alike
         if parameter.ndim == 2:
             parameter.data *= 6
-    arguments = training_arguments(stage, folder, seed=0, batch_size=2, max_steps=1)
+    run = StageRun(folder, folder / "metrics.jsonl")
+    arguments = training_arguments(stage, run, batch_size=2, max_steps=1)
     trainer = ReinforceTrainer(
         family,
         card,
         stage,
         built,
+        run,
         plan=plan_views(stage, built, card, samples),
-        folder=folder,
-        seed=0,
         args=arguments,
         train_dataset=SampleList(samples),
     )
