@@ -69,11 +69,22 @@ def test_roll_outs_of_stock_families_have_the_positions_of_the_training_pass(mak
     torch.testing.assert_close(logp_M, reported, rtol=0, atol=2e-5)
 
 
+def test_placeholders_of_images_and_videos_are_never_drawn():
+    config, prompts = qwen()
+    family = stock_family(config)
+    family.processor.tokenizer.decode = lambda ids, **_: ""
+    groups = TransformersBackend(family).generate(
+        prompts, num_completions=64, max_new_tokens=9, temperature=2.0, seeds=range(len(prompts))
+    )
+    drawn = {token for group in groups for completion in group for token in completion.ids}
+    assert set(range(config.text_config.vocab_size)) - drawn == {config.image_token_id, config.video_token_id}
+
+
 def test_sampling_follows_the_softmax():
     """Chi-square of 20,000 draws over four tokens; the fifth is banned and never drawn."""
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, 9.0]])
     uniform = torch.from_numpy(np.random.default_rng(0).random(20_000))
-    token_R, _ = choose_tokens(logits.expand(20_000, -1).clone(), 1.0, uniform, banned=4)
+    token_R, _ = choose_tokens(logits.expand(20_000, -1).clone(), 1.0, uniform, banned=(4,))
     counts = torch.bincount(token_R, minlength=5).double()
     expected = logits[0, :4].double().softmax(-1) * 20_000
     assert counts[4] == 0
@@ -81,7 +92,7 @@ def test_sampling_follows_the_softmax():
 
 
 def test_the_last_draw_stays_inside_the_vocabulary():
-    token_R, _ = choose_tokens(torch.zeros(1, 3), 1.0, torch.tensor([1.0 - 1e-17], dtype=torch.float64), banned=0)
+    token_R, _ = choose_tokens(torch.zeros(1, 3), 1.0, torch.tensor([1.0 - 1e-17], dtype=torch.float64), banned=(0,))
     assert int(token_R) in (1, 2)
 
 

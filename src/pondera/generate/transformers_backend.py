@@ -135,7 +135,7 @@ class TransformersBackend:
         for t in range(max_new_tokens):
             rows = live_R.cpu().numpy() if len(live_R) else np.zeros(1, dtype=int)
             uniform_R = torch.from_numpy(uniform_RT[rows, t]).to(device)
-            token_R, logp_R = choose_tokens(logits_RV.float(), temperature, uniform_R, banned=family.image_token_id)
+            token_R, logp_R = choose_tokens(logits_RV.float(), temperature, uniform_R, banned=family.placeholder_ids)
             for row, token, logp in zip(live_R.tolist(), token_R.tolist(), logp_R.tolist(), strict=False):
                 tokens[row].append(token)
                 logps[row].append(logp)
@@ -190,7 +190,7 @@ def left_padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor
 
 
 def choose_tokens(
-    logits_RV: torch.Tensor, temperature: float, uniform_R: torch.Tensor, *, banned: int
+    logits_RV: torch.Tensor, temperature: float, uniform_R: torch.Tensor, *, banned: Sequence[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One token a row, and its log-probability at temperature 1.
 
@@ -198,13 +198,13 @@ def choose_tokens(
         logits_RV: logits, float32.
         temperature: 0 takes the most probable token.
         uniform_R: one number in [0, 1) a row: the token where the cumulative probability passes it (float64).
-        banned: a token never drawn: an image placeholder has no meaning in an answer.
+        banned: tokens never drawn: placeholders of pictures have no meaning in an answer.
 
     Returns:
         token_R and logp_R; the log-probability is the policy's own, without the ban, as training recomputes it.
     """
     logp_RV = logits_RV.log_softmax(-1)
-    logits_RV = logits_RV.index_fill(1, torch.tensor([banned], device=logits_RV.device), -torch.inf)
+    logits_RV = logits_RV.index_fill(1, torch.tensor(banned, device=logits_RV.device), -torch.inf)
     if temperature == 0:
         token_R = logits_RV.argmax(-1)
     else:

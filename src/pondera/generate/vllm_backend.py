@@ -155,13 +155,13 @@ class VllmBackend:
             "frequency_penalty": 0.0,
             "max_tokens": max_new_tokens,
             "stop_token_ids": sorted(self.family.stop_ids),
-            "logit_bias": {self.family.image_token_id: _BAN},
+            "logit_bias": dict.fromkeys(self.family.placeholder_ids, _BAN),
         }
 
     def _completion(self, ids: Sequence[int], logps: Sequence[float]) -> Completion:
         if not ids or len(ids) != len(logps):
             raise TrainingError(f"vLLM gave {len(ids)} tokens with {len(logps)} log-probabilities; need one each")
-        if self.family.image_token_id in ids:
+        if not set(self.family.placeholder_ids).isdisjoint(ids):
             raise TrainingError("vLLM drew an image placeholder though it is banned: its logit_bias has no effect")
         if not all(_NO_LOGP < logp <= 1e-3 for logp in logps):  # NaN fails too
             raise TrainingError(f"vLLM gave log-probabilities from {min(logps)} to {max(logps)}; need finite ones <= 0")

@@ -73,6 +73,7 @@ class Family:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.image_token_id = int(model.config.image_token_id)
+        self.video_token_id: int | None = getattr(model.config, "video_token_id", None)
         stops = model.generation_config.eos_token_id
         stops = [stops] if isinstance(stops, int) else list(stops or [])
         self.stop_ids = frozenset(stops or [self.tokenizer.eos_token_id])
@@ -94,6 +95,11 @@ class Family:
     def attention(self) -> str:
         """How the decoder computes attention: a name of the library, or of `block_attention` or `flex_attention`."""
         return str(self.model.config.get_text_config()._attn_implementation)
+
+    @property
+    def placeholder_ids(self) -> tuple[int, ...]:
+        """Tokens that stand for parts of a picture in a prompt, and mean nothing in an answer."""
+        return (self.image_token_id,) if self.video_token_id is None else (self.image_token_id, self.video_token_id)
 
     @property
     def max_length(self) -> int:
@@ -187,8 +193,7 @@ class Family:
     def _token_type(self, ids_RT: torch.Tensor) -> torch.Tensor:
         """0 text, 1 image, 2 video."""
         type_RT = (ids_RT == self.image_token_id).int()
-        video_token_id = getattr(self.model.config, "video_token_id", None)
-        return type_RT if video_token_id is None else type_RT + 2 * (ids_RT == video_token_id).int()
+        return type_RT if self.video_token_id is None else type_RT + 2 * (ids_RT == self.video_token_id).int()
 
     def _forward_arguments(self) -> frozenset[str]:
         model = self._stock
