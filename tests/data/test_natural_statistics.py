@@ -53,8 +53,8 @@ def test_normalised_luma_rises_in_spread_with_noise_and_falls_with_blur(photogra
 
     luma_HW = photograph @ np.array([0.299, 0.587, 0.114])
     noise_HW = np.random.default_rng(2).normal(size=luma_HW.shape)
-    noisy = [fit_ggd(normalised_luma(luma_HW + sigma * noise_HW).ravel())[1] for sigma in (0, 5, 15, 40)]
-    blurred = [fit_ggd(normalised_luma(gaussian_filter(luma_HW, s)).ravel())[1] for s in (0.01, 1, 2, 4)]
+    noisy = [fit_ggd(normalised_luma(luma_HW + sigma * noise_HW, edge="zeros").ravel())[1] for sigma in (0, 5, 15, 40)]
+    blurred = [fit_ggd(normalised_luma(gaussian_filter(luma_HW, s), edge="zeros").ravel())[1] for s in (0.01, 1, 2, 4)]
     assert noisy == sorted(noisy)
     assert blurred == sorted(blurred, reverse=True)
 
@@ -65,6 +65,45 @@ def test_normalised_luma_rises_in_spread_with_noise_and_falls_with_blur(photogra
 def test_what_is_no_image_or_too_small_is_refused(wrong):
     with pytest.raises(ValueError, match="image must be"):
         brisque_features(wrong)
+
+
+def test_brisque_features_are_those_of_a_public_program():
+    """piq 0.8.0 (github.com/photosynthesis-team/piq at 9948a52) on the bundled kodak-05, 768 x 512, Python 3.11:
+    `torch.round(rgb2yiq(x)[:, :1])`, then `_natural_scene_statistics` at both sizes, as its `brisque` does. Its own
+    tests hold the scores that follow from them to MATLAB's to 1e-4. It picks shapes from a grid with steps of 0.001,
+    we interpolate; means depend on the shape, variances do not.
+    """
+    expected = [2.543, 0.324538]
+    expected += [0.803, 0.087678, 0.069565, 0.156543, 0.804, 0.072697, 0.076955, 0.149562]
+    expected += [0.741, -0.009852, 0.133719, 0.122820, 0.753, -0.007485, 0.125785, 0.117760]
+    expected += [2.872, 0.374112]
+    expected += [0.853, 0.065708, 0.113148, 0.187850, 0.852, 0.040813, 0.125204, 0.171510]
+    expected += [0.816, -0.000876, 0.159002, 0.157958, 0.838, -0.050621, 0.185576, 0.126471]
+    feature_F = brisque_features(load_image(next(path for path in list_photographs() if path.stem == "kodak-05")))
+    is_shape_F = np.isin(np.arange(36) % 18, (0, 2, 6, 10, 14))
+    np.testing.assert_allclose(feature_F[is_shape_F], np.array(expected)[is_shape_F], rtol=0, atol=5.1e-4)
+    np.testing.assert_allclose(feature_F[~is_shape_F], np.array(expected)[~is_shape_F], rtol=0, atol=2e-5)
+
+
+def test_half_size_is_that_of_a_public_program_also_of_odd_sides():
+    """`imresize(x, 0.5)` of basicsr/utils/matlab_functions.py, github.com/XPixelGroup/BasicSR at 8d56e3a; float32."""
+    from pondera.data.natural_statistics import _half
+
+    expected = [
+        [5.111557, 7.411636, 11.010406, 6.742401, 8.873779],
+        [6.912857, 11.000061, 7.686493, 7.015091, 6.778808],
+        [7.084824, 11.069733, 6.605560, 7.179642, 7.620483],
+        [11.228653, 7.360367, 5.111603, 6.265991, 6.133178],
+    ]
+    value_HW = (np.arange(72.0) ** 2 % 17).reshape(8, 9)
+    np.testing.assert_allclose(_half(value_HW), expected, rtol=0, atol=2e-6)
+
+
+def test_flat_parts_are_zero_and_no_noise_that_counts_as_left_or_right():
+    """Noise of the last digit, half of it below zero, used to share in the count that a variance is divided by."""
+    luma_HW = np.full((40, 40), 77.0)
+    luma_HW[:8] += np.random.default_rng(3).normal(size=(8, 40))
+    assert (normalised_luma(luma_HW, edge="repeat")[12:] == 0).all()
 
 
 def test_patch_features_are_those_of_a_public_program():
