@@ -63,6 +63,41 @@ def test_numbers_measured_on_parts_of_a_set_do_not_stand_beside_the_whole_set():
     assert all(whole.systems[name].items() <= row.items() for name, row in parts.systems.items())
 
 
+def test_the_official_test_of_koniq_is_a_view_of_the_whole_set_in_the_protocol_of_preresq():
+    """Its list holds all 10,073; the owner's table says which 2,015 are the official test."""
+    protocol = load_protocol("preresq-images")
+    assert protocol.view_places == {"koniq10k official test": ("koniq10k", "test")}
+    assert list(protocol.columns)[1:4] == ["koniq10k", "koniq10k official test", "spaq"]
+    samples = [_sample(f"a{i}", split=s) for i, s in enumerate(["train", "test", "test"])]
+    chosen = protocol.rename(protocol.select(samples))
+    assert [(s.id, s.dataset) for s in chosen] == [("a0", "koniq10k"), ("a1", "koniq10k"), ("a2", "koniq10k")]
+    facts = protocol.facts(chosen)
+    assert facts["incomplete"] == {"koniq10k": "3 of 10073", "koniq10k official test": "2 of 2015"}
+    assert "koniq10k official test" not in facts["not_evaluated"]
+    without_splits = protocol.facts(protocol.rename(protocol.select([_sample("a", split=None)])))
+    assert "koniq10k official test" in without_splits["not_evaluated"]
+    assert facts["protocol"].startswith("preresq-images v2")
+
+
+@pytest.mark.parametrize(
+    ("view", "says"),
+    [
+        ("{name: v, dataset: b, split: test}", "view 'v' is of dataset 'b', which is not tested whole"),
+        ("{name: v, dataset: c, split: test}", "view 'v' is of dataset 'c', which is not tested whole"),
+        ("{name: a, dataset: a, split: test}", "two tests or views have one name"),
+        ("{name: v, dataset: a}", "views.0.split"),
+    ],
+)
+def test_a_view_is_a_split_of_a_set_that_is_tested_whole(tmp_path, view, says):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "{version: 1, title: t, plcc: raw, source: s, trained_on: [], tests: [{dataset: a, domain: cross}, "
+        f"{{dataset: b, split: val, domain: cross}}], views: [{view}]}}"
+    )
+    with pytest.raises(ConfigError, match=says):
+        load_protocol(str(path))
+
+
 def test_two_splits_of_one_dataset_are_two_tests():
     samples = [_sample("a", "lsvq", "test"), _sample("b", "lsvq", "test_1080p"), _sample("c", "lsvq", "train")]
     protocol = load_protocol("lsvq-trained")

@@ -212,6 +212,37 @@ def test_a_protocol_brings_its_published_rows_and_says_what_is_incomplete(manife
         choose_samples([manifest], protocol=protocol, split="test")
 
 
+def test_a_view_is_measured_from_the_answers_to_the_whole_set_and_stands_beside_it(manifest, tmp_path):
+    """Of the 100 images 60 are the view; an answer that cannot be read counts there, too."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "{version: 1, title: t, plcc: raw, source: s, trained_on: [], tests: [{dataset: biq2021, domain: cross}], "
+        "views: [{name: official, dataset: biq2021, split: test, expected: 61}]}"
+    )
+    protocol = load_protocol(str(path))
+    task = choose_samples([manifest], protocol=protocol)
+    load, asked = _loader(task, {"m": 0.5})
+    (found,) = _run(task, {"m": 0.5}, tmp_path / "out", load)
+    assert len(asked) == 100 and found.metrics["overall"]["n"] == 100
+    rows = [row for row in found.rows if row["split"] == "test"]
+    alone = measure(rows)["datasets"]["biq2021"]
+    assert found.metrics["views"]["official"] == alone and alone["n"] == 60
+    assert load_evaluation(tmp_path / "out").metrics["views"] == found.metrics["views"]
+    table = results_table([found], protocol)
+    assert table.columns == ("biq2021", "official") and table.domains == ("cross", "cross")
+    assert table.rows[0].cells[1] == (alone["srcc"], alone["plcc"])
+    page = write_documents(tmp_path / "out", [found], title="t", protocol=protocol).read_text(encoding="utf-8")
+    assert "official: 60 of 61 samples of the protocol" in page and "<h3>official</h3>" in page
+    lost = [{**row, "valid": row["sample"] != "0"} for row in found.rows]
+    again = measure(lost, views=task.views)
+    assert (again["views"]["official"]["n_invalid"], again["worst_case"]["views"]["official"]["n"]) == (1, 60)
+    answers = results_table([replace(found, metrics=again)], protocol).answers
+    assert [(a.part, a.num_invalid) for a in answers if a.part in ("biq2021", "official")] == [
+        ("biq2021", 1),
+        ("official", 1),
+    ]
+
+
 def test_an_empty_split_is_refused_by_name(manifest):
     with pytest.raises(ValueError, match="no sample has split 'nowhere'"):
         choose_samples([manifest], split="nowhere")

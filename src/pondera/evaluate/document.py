@@ -118,8 +118,9 @@ def results_table(
             out.
         comparisons: from `compare_with_baseline`.
     """
-    tested = {name for e in evaluations for name in e.metrics["datasets"]}
-    order = [t.name for t in protocol.tests if t.name in tested] if protocol else []
+    tested = {name for e in evaluations for name in _sets_and_views(e)}
+    test_of = protocol.columns if protocol else {}
+    order = [name for name in test_of if name in tested]
     columns = (*order, *sorted(tested - set(order)))
     domain_of = protocol.domains(_contents(evaluations)) if protocol else {}
     key = protocol.plcc_key if protocol else "plcc"
@@ -141,7 +142,7 @@ def results_table(
         columns,
         (*quoted, *ours),
         f"PLCC {_FITS[protocol.plcc if protocol else 'raw']}",
-        tuple(domain_of.get(name, "") for name in columns),
+        tuple(domain_of.get(test_of.get(name, name), "") for name in columns),
         tuple(comparisons),
         tuple(lost for e in evaluations for lost in _lost(e, key)),
     )
@@ -159,14 +160,18 @@ def _quoted(pair: tuple[float | None, float | None] | None) -> Cell:
     return (math.nan if srcc is None else srcc, math.nan if plcc is None else plcc)
 
 
-def _measured(evaluation: Evaluation, dataset: str, key: str) -> Cell:
-    summary: Mapping[str, float] | None = evaluation.metrics["datasets"].get(dataset)
+def _sets_and_views(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    return {**evaluation.metrics["datasets"], **evaluation.metrics.get("views", {})}
+
+
+def _measured(evaluation: Evaluation, name: str, key: str) -> Cell:
+    summary = _sets_and_views(evaluation).get(name)
     return (summary["srcc"], summary[key]) if summary else (math.nan, math.nan)
 
 
-def _intervals(evaluation: Evaluation, dataset: str, key: str) -> Intervals:
-    summary: Mapping[str, Any] = evaluation.metrics["datasets"].get(dataset, {})
-    srcc, plcc = (summary.get(f"{name}_ci", (math.nan, math.nan)) for name in ("srcc", key))
+def _intervals(evaluation: Evaluation, name: str, key: str) -> Intervals:
+    summary = _sets_and_views(evaluation).get(name, {})
+    srcc, plcc = (summary.get(f"{metric}_ci", (math.nan, math.nan)) for metric in ("srcc", key))
     return ((srcc[0], srcc[1]), (plcc[0], plcc[1]))
 
 
@@ -177,7 +182,9 @@ def _lost(evaluation: Evaluation, key: str) -> list[Answers]:
         return []
     sets = {name: (s, worst["datasets"][name]) for name, s in evaluation.metrics["datasets"].items()}
     parts = {"overall": (evaluation.metrics["overall"], worst["overall"])} if len(sets) > 1 else {}
-    parts |= sets | {name: (s, worst["subsets"][name]) for name, s in evaluation.metrics["subsets"].items()}
+    parts |= sets
+    for level in ("views", "subsets"):
+        parts |= {name: (s, worst[level][name]) for name, s in evaluation.metrics.get(level, {}).items()}
     return [
         Answers(evaluation.name, name, one["n"], one["n_invalid"], (one["srcc"], one[key]), (two["srcc"], two[key]))
         for name, (one, two) in parts.items()

@@ -105,7 +105,7 @@ def evaluate_baselines(
         if name == "measuring" or (name == "niqe" and not pristine):
             protocol |= _shared_with_bundled(task)
         answers = list(baseline.assess(task.originals))
-        evaluation = evaluation_of(task.samples, answers, name=baseline.title, protocol=protocol)
+        evaluation = evaluation_of(task.samples, answers, name=baseline.title, protocol=protocol, views=task.views)
         evaluation.save(baseline_folder(out, name))
         evaluations.append(evaluation)
         if on_progress is not None:

@@ -49,8 +49,17 @@ class TestedPart(Part):
         return values
 
 
+class View(Strict):
+    """A split of a set that is tested whole, shown beside it: from the same answers, and not in the average."""
+
+    name: str = Field(min_length=1, description="In tables.")
+    dataset: str
+    split: str
+    expected: int | None = Field(None, ge=1, description="Number of samples in print.")
+
+
 class Published(Strict):
-    """Results of others; [SRCC, PLCC] by system and name of the test part."""
+    """Results of others; [SRCC, PLCC] by system and name of the test part or view."""
 
     source: str
     systems: dict[str, dict[str, tuple[float | None, float | None]]]
@@ -66,6 +75,7 @@ class Protocol(Strict):
         plcc: which PLCC the protocol reports: raw, or after a fit with 4 or 5 parameters.
         trained_on: what a model may have been trained on.
         tests: what it is tested on.
+        views: splits of whole sets among the tests that are shown by themselves as well.
         source: where these terms are written.
         published: what others reached.
     """
@@ -76,18 +86,24 @@ class Protocol(Strict):
     plcc: Literal["raw", "4p", "5p"]
     trained_on: tuple[Part, ...]
     tests: tuple[TestedPart, ...] = Field(min_length=1)
+    views: tuple[View, ...] = ()
     source: str
     published: tuple[Published, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:
-        names = [test.name for test in self.tests]
+        names = [part.name for part in self._named]
         if len(set(names)) != len(names):
-            raise ValueError("two tests have one name")
+            raise ValueError("two tests or views have one name")
         parts = [(test.dataset, test.split) for test in self.tests]
         for dataset, _ in (part for part in parts if part[1] is None or parts.count(part) > 1):
             if sum(other == dataset for other, _ in parts) > 1:
-                raise ValueError(f"dataset {dataset!r} is tested on twice in part; name disjoint splits")
+                raise ValueError(
+                    f"dataset {dataset!r} is tested on twice in part; name disjoint splits, or the whole set and a view"
+                )
+        for view in self.views:
+            if (view.dataset, None) not in parts:
+                raise ValueError(f"view {view.name!r} is of dataset {view.dataset!r}, which is not tested whole")
         for published in self.published:
             for system, results in published.systems.items():
                 if unknown := set(results) - set(names):
@@ -98,6 +114,24 @@ class Protocol(Strict):
     def plcc_key(self) -> str:
         """The PLCC of this protocol as a key of a summary, see `core.metrics.summarise`."""
         return "plcc" if self.plcc == "raw" else f"plcc_{self.plcc}"
+
+    @property
+    def _named(self) -> tuple[TestedPart | View, ...]:
+        return (*self.tests, *self.views)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The test each column of a table belongs to: tests, each with its views behind it."""
+        found = {}
+        for test in self.tests:
+            found[test.name] = test.name
+            found |= {view.name: test.name for view in self.views if view.dataset == test.dataset}
+        return found
+
+    @property
+    def view_places(self) -> dict[str, tuple[str, str]]:
+        """Name of the test and split that each view shows."""
+        return {view.name: (self.columns[view.name], view.split) for view in self.views}
 
     def select(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples that are tested on, in the order of the test parts.
@@ -148,16 +182,19 @@ class Protocol(Strict):
         for sample in samples:
             contents.setdefault(sample.dataset, set()).add(sample.content)
         count = {test.name: sum(s.dataset == test.name for s in samples) for test in self.tests}
+        for name, place in self.view_places.items():
+            count[name] = sum((s.dataset, s.split) == place for s in samples)
+        expected = {part.name: part.expected for part in self._named}
         return {
             "protocol": f"{self.name} v{self.version}: {self.title}",
             "protocol_source": self.source,
             "protocol_plcc": self.plcc,
             "domains": self.domains(contents),
-            "not_evaluated": [test.name for test in self.tests if not count[test.name]],
+            "not_evaluated": [name for name in self.columns if not count[name]],
             "incomplete": {
-                test.name: f"{count[test.name]} of {test.expected}"
-                for test in self.tests
-                if count[test.name] and test.expected not in (None, count[test.name])
+                name: f"{count[name]} of {expected[name]}"
+                for name in self.columns
+                if count[name] and expected[name] not in (None, count[name])
             },
         }
 

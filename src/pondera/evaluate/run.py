@@ -19,7 +19,9 @@ from pondera.evaluate.diagnosis import diagnose, within_subsets
 from pondera.evaluate.predictions import Row, prediction_row, read_predictions, write_predictions
 from pondera.evaluate.store import AssessmentStore
 
-_FURTHER = ("worst_case", "within_subsets", "diagnosis")  # files of earlier versions have none
+_FURTHER = ("views", "worst_case", "within_subsets", "diagnosis")  # files of earlier versions have none
+
+Views = Mapping[str, tuple[str, str]]  # by name: dataset and split
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,13 @@ def evaluation_of(
     *,
     name: str,
     protocol: Mapping[str, Any] | None = None,
+    views: Views | None = None,
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """The measuring half of `evaluate`: from one assessment per sample, in order; arguments as there."""
+    """The measuring half of `evaluate`: from one assessment per sample, in order; arguments as there, and `measure`."""
     rows = [prediction_row(sample, assessment) for sample, assessment in zip(samples, assessments, strict=True)]
-    metrics = measure(rows, num_resamples=num_resamples, seed=seed)
+    metrics = measure(rows, views=views, num_resamples=num_resamples, seed=seed)
     facts = {**_facts(rows), "num_resamples": num_resamples, "seed": seed, "pondera": __version__, **(protocol or {})}
     return Evaluation(name, rows, metrics, facts)
 
@@ -131,21 +134,30 @@ def check_samples(samples: Sequence[Sample]) -> None:
         )
 
 
-def measure(rows: Sequence[Row], *, num_resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def measure(
+    rows: Sequence[Row], *, views: Views | None = None, num_resamples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
     """The metrics of a predictions table; intervals are clustered by content.
 
+    Args:
+        rows: of the table.
+        views: splits of a dataset to measure by themselves as well; those without a row are left out.
+        num_resamples: of the bootstrap.
+        seed: of the bootstrap.
+
     Returns:
-        `overall`, `datasets`, `subsets`: rows without a valid answer are left out, and counted. `worst_case` holds
-        the same three where such a row has the lowest score of its scale: the price of not answering.
+        `overall`, `datasets`, `subsets`, and `views` where they are asked for: rows without a valid answer are left
+        out, and counted. `worst_case` holds the same where such a row has the lowest score of its scale: the price of
+        not answering.
         `within_subsets` and `diagnosis`: see `diagnosis.within_subsets` and `diagnosis.diagnose`.
     """
     score = [row["score"] if row["valid"] else math.nan for row in rows]
-    dropped = _summaries(rows, score, num_resamples, seed)
+    dropped = _summaries(rows, score, views, num_resamples, seed)
     if all(row["valid"] for row in rows):
         worst = dropped
     else:
         low = [row["score"] if row["valid"] else row["scale_low"] for row in rows]
-        worst = _summaries(rows, low, num_resamples, seed)
+        worst = _summaries(rows, low, views, num_resamples, seed)
     return {
         **dropped,
         "worst_case": worst,
@@ -154,7 +166,21 @@ def measure(rows: Sequence[Row], *, num_resamples: int = 1000, seed: int = 0) ->
     }
 
 
-def _summaries(rows: Sequence[Row], score: Sequence[float], num_resamples: int, seed: int) -> dict[str, Any]:
+def _summaries(
+    rows: Sequence[Row], score: Sequence[float], views: Views | None, num_resamples: int, seed: int
+) -> dict[str, Any]:
+    groups = _groups(rows, score, num_resamples, seed)
+    if views:
+        groups["views"] = {}
+        for name, place in views.items():
+            numbers = [n for n, row in enumerate(rows) if (row["dataset"], row["split"]) == place]
+            if numbers:
+                part = _groups([rows[n] for n in numbers], [score[n] for n in numbers], num_resamples, seed)
+                groups["views"][name] = part["datasets"][place[0]]
+    return groups
+
+
+def _groups(rows: Sequence[Row], score: Sequence[float], num_resamples: int, seed: int) -> dict[str, Any]:
     return summarise_groups(
         score,
         [row["mos"] for row in rows],

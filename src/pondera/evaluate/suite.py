@@ -100,7 +100,9 @@ def measure_models(
     for model in models:
         receipt = read_receipts(_receipts(out, model), samples_digest(task.samples), count=count)
         assessments = _recall(task, receipt["asked"], cache)
-        evaluation = evaluation_of(task.samples, assessments, name=model, protocol=receipt["protocol"])
+        evaluation = evaluation_of(
+            task.samples, assessments, name=model, protocol=receipt["protocol"], views=task.views
+        )
         evaluation.save(folder_of(out, models, model))
         evaluations.append(evaluation)
     return evaluations

@@ -49,6 +49,11 @@ class Task:
         own = [sample for sample in self.train if sample.dataset in trained_on]
         return find_leaks(self.originals, [*self.known_train, *own], trained_on)
 
+    @property
+    def views(self) -> dict[str, tuple[str, str]]:
+        """Splits that are measured by themselves as well, see `run.measure`."""
+        return self.protocol.view_places if self.protocol else {}
+
     def by_name(self) -> dict[str, list[Sample]]:
         """The originals by the name that their results are reported by."""
         parts: dict[str, list[Sample]] = {}

@@ -37,7 +37,7 @@ class System:
     Args:
         name: of the system.
         metrics: `overall`, `datasets`, `subsets`, each a summary as of `core.metrics.summarise`; where known also
-            `worst_case`, `within_subsets`, `diagnosis`, see `evaluate.run.measure`.
+            `views`, `worst_case`, `within_subsets`, `diagnosis`, see `evaluate.run.measure`.
         rows: predictions with `dataset`, `score`, `mos`, `scale_low`, `scale_high`.
     """
 
@@ -128,7 +128,11 @@ def render_report(
         results=results if results and (len(results.columns) > 1 or results.sources) else None,
         reference_set=reference_set,
         summary=words.summary_sentences(metrics, comparisons, truthfulness),
-        tables=[("Overall", [(s.name, s.metrics["overall"]) for s in systems]), *_tables(systems, "datasets", 2)],
+        tables=[
+            ("Overall", [(s.name, s.metrics["overall"]) for s in systems]),
+            *_tables(systems, "datasets", 2),
+            *_tables(systems, "views", 1),
+        ],
         subsets=_tables(systems, "subsets", 1),
         worst_case=_worst_case(systems),
         within_subsets=[(s.name, s.metrics["within_subsets"]) for s in systems if s.metrics.get("within_subsets")],
@@ -167,10 +171,11 @@ def _template() -> Any:
 def _worst_case(systems: Sequence[System]) -> list[tuple[str, str, list[tuple[str, Any]]]]:
     """(level, heading, rows of (system, summary)) of the parts where a system gave answers that could not be read."""
     able = [System(s.name, s.metrics["worst_case"]) for s in systems if "worst_case" in s.metrics]
-    lost = {s.name: {level: _with_invalid(s.metrics[level]) for level in ("datasets", "subsets")} for s in systems}
+    levels = {"datasets": 2, "views": 1, "subsets": 1}
+    lost = {s.name: {level: _with_invalid(s.metrics.get(level, {})) for level in levels} for s in systems}
     overall = [(s.name, s.metrics["overall"]) for s in able if any(lost[s.name].values())]
     found = [("overall", "Overall", overall)] if overall else []
-    for level, fewest in (("datasets", 2), ("subsets", 1)):
+    for level, fewest in levels.items():
         for heading, rows in _tables(able, level, fewest):
             if kept := [(name, summary) for name, summary in rows if heading in lost[name][level]]:
                 found.append((level, heading, kept))
@@ -189,11 +194,12 @@ def _distortion_tables(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[s
 
 
 def _tables(systems: Sequence[System], level: str, fewest: int) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """(heading, rows of (system, summary)) per dataset or subset; nothing below the fewest worth a table."""
-    names = sorted({name for system in systems for name in system.metrics[level]})
+    """(heading, rows of (system, summary)) per dataset, view or subset; nothing below the fewest worth a table."""
+    found = [(system.name, system.metrics.get(level, {})) for system in systems]
+    names = sorted({name for _, summaries in found for name in summaries})
     if len(names) < fewest:
         return []
-    return [(name, [(s.name, s.metrics[level][name]) for s in systems if name in s.metrics[level]]) for name in names]
+    return [(name, [(system, s[name]) for system, s in found if name in s]) for name in names]
 
 
 def _bars(systems: Sequence[System]) -> list[tuple[str, str]]:
