@@ -74,8 +74,9 @@ def together(folder, recipes):
         jobs[f"{name}_single"] = {"recipe": recipes[name], "overrides": [HALF, SINGLE]}
         jobs[f"{name}_pieces"] = {"recipe": recipes[name], "overrides": [HALF, SINGLE, SHARDED]}
     frozen = [HALF, SINGLE, SHARDED, "stages.it.freeze_vision=true"]
-    resumed = [HALF, SINGLE, SHARDED, "stages.it.save_every=1"]
-    jobs["answers_pieces_resumed"] = {"recipe": recipes["answers"], "overrides": resumed, "stop_at": 1}
+    for name in ("single", "pieces"):
+        resumed = [*jobs[f"answers_{name}"]["overrides"], "stages.it.save_every=1"]
+        jobs[f"answers_{name}_resumed"] = {"recipe": recipes["answers"], "overrides": resumed, "stop_at": 1}
     jobs["frozen_pieces"] = {"recipe": recipes["rationales"], "overrides": frozen}
     return two_processes(folder, jobs)
 
@@ -119,11 +120,12 @@ def test_pieces_are_taught_what_copies_are(folder, together, stage):
     _check(folder, f"{stage}_pieces", f"{stage}_single", gradient=1e-6, weight=1e-5)
 
 
-def test_pieces_that_were_interrupted_end_where_the_others_do(folder, together):
+@pytest.mark.parametrize("name", ["answers_single", "answers_pieces"])
+def test_an_interrupted_cold_start_ends_where_the_other_does(folder, together, name):
     """Batch normalisation counts what it has seen: not among the weights, and lost it would show here."""
-    for seen in together["answers_pieces_resumed"]:
-        assert seen["stopped"] == [1] and seen["begun"] == together["answers_pieces"][0]["begun"]  # none done again
-    assert same(*(weights(folder / name / "final") for name in ("answers_pieces_resumed", "answers_pieces")))
+    for seen in together[f"{name}_resumed"]:
+        assert seen["stopped"] == [1] and seen["begun"] == together[name][0]["begun"]  # none was done again
+    assert same(*(weights(folder / run / "final") for run in (f"{name}_resumed", name)))
 
 
 def test_the_teacher_is_asked_once_and_all_processes_learn_from_what_it_said(folder, alone, together):
