@@ -5,9 +5,10 @@
     python benchmarks/metrics.py --max-seconds 60 --max-mib 2048
 
 KRCC's interval is analytic and the logistic fits are held fixed while rows are resampled; `summarise` below does all of
-it. Prints JSON; exits 1 when it takes more than the bounds given. 60 s and 2 GiB are the bounds for two cores; the last
-recorded figures, 25 s and 393 MiB, are of an earlier, faster machine. `cpu_seconds` does not count what
-other programs take from the machine.
+it. Prints JSON; exits 1 when it takes more than the bounds given. 60 s and 2 GiB are the bounds for two free cores:
+run the third command for figures; docs/evaluation.md has the last ones. `seconds` is wall-clock time from the scores
+to the summary and holds what other programs take from the machine; `cpu_seconds` does not. `peak_rss_mib` is of the
+whole process.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -206,3 +207,24 @@ def test_results_so_far_are_written_when_a_run_is_interrupted(pondera, photo, mo
     assert result.exit_code == 130
     assert "interrupted" in result.stderr
     assert json.loads((tmp_path / "scores.jsonl").read_text(encoding="utf-8"))["path"] == "a.jpg"
+
+
+def test_a_text_is_what_the_picture_is_asked_about_by_a_model_with_a_prompt_for_it(
+    pondera, untrained, photo, tmp_path, monkeypatch
+):
+    from pondera.assess import assessor as module
+
+    args = ("score", photo, "--mode", "fast", "--format", "jsonl", "--text", "a red cube", "--model")
+    refused = pondera(*args, untrained)
+    assert (refused.exit_code, refused.stdout) == (1, "") and "alignment" in refused.stderr
+    assert "empty" in pondera("score", photo, "--text", " ", "--model", untrained).stderr
+    shutil.copytree(untrained, tmp_path / "able")
+    card = json.loads((untrained / "pondera.json").read_text())
+    card |= {"tasks": {"alignment": "alignment.image"}, "fast_tasks": {"alignment": "alignment.image.fast"}}
+    (tmp_path / "able" / "pondera.json").write_text(json.dumps(card))
+    asked = []
+    words = module._words
+    monkeypatch.setattr(module, "_words", lambda *given: asked.append(words(*given)) or asked[-1])
+    row = json.loads(pondera(*args, tmp_path / "able").stdout)
+    assert row["path"] == str(photo) and row["error"] is None and 1 <= row["score"] <= 5
+    assert len(asked) == 1 and "a red cube" in asked[0]

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from pondera.assess.assessor import Assessor, Mode
-from pondera.core.records import Assessment, MediaKind
+from pondera.core.records import Assessment, Media, MediaKind, Sample
 from pondera.data.presentation import kind_of
 
 
 def stream_by_kind(
-    paths: Sequence[Path], load: Callable[[MediaKind], Assessor], mode: Mode, **options: Any
+    paths: Sequence[Path],
+    load: Callable[[MediaKind], Assessor],
+    mode: Mode,
+    *,
+    text: str | None = None,
+    **options: Any,
 ) -> Iterator[Assessment]:
     """One assessment after the other, in the order of the paths.
 
@@ -21,10 +26,17 @@ def stream_by_kind(
         paths: images and videos.
         load: the assessor for a kind; called once for each kind that occurs.
         mode: as in `Assessor.stream`.
+        text: that all of them are asked about; the assessors' prompts must ask about one.
         options: of `Assessor.stream`.
     """
     loaded: dict[MediaKind, Assessor] = {}
-    for kind, run in groupby(paths, key=kind_of):
+    for kind, group in groupby(paths, key=kind_of):
+        run = list(group)
         if kind not in loaded:
             loaded[kind] = load(kind)
-        yield from loaded[kind].stream(list(run), mode, **options)
+        items = run if text is None else [_about(path, kind, text) for path in run]
+        yield from loaded[kind].stream(items, mode, **options)
+
+
+def _about(path: Path, kind: MediaKind, text: str) -> Sample:
+    return Sample(str(path), (Media(str(path)),), kind=kind, text=text)

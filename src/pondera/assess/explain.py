@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from pondera.core.records import Sample
 from pondera.data.presentation import Presentation
 
 
@@ -24,6 +25,7 @@ class ShownPictures:
 
     def __call__(self, item: Any, shown: Presentation) -> None:
         """Write what was shown of one file."""
+        item = item.main_path if isinstance(item, Sample) else item
         folder = self.out / self._name(str(item))
         folder.mkdir(parents=True, exist_ok=True)
         lines, number = [f"# {Path(str(item)).name}", ""], 0

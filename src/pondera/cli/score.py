@@ -23,6 +23,7 @@ from pondera.cli.options import (
 from pondera.cli.writers import FORMATS, Format, format_for, opened
 
 if TYPE_CHECKING:
+    from pondera.assess import Assessor
     from pondera.core.records import Assessment, MediaKind
 
 
@@ -35,6 +36,13 @@ def score(
     scale: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Scale of the scores.", show_default="the model's own"),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="Score how well each file shows this text, for models with a prompt about alignment.",
+            show_default=False,
+        ),
     ] = None,
     form: Annotated[
         Format | None,
@@ -55,6 +63,8 @@ def score(
     options = sampling(mode, samples, seed)
     if scale is not None and not scale[0] < scale[1]:
         raise typer.BadParameter(f"LOW must be below HIGH, got {scale[0]:g} and {scale[1]:g}", param_hint="--scale")
+    if text is not None and not text.strip():
+        raise typer.BadParameter("it is empty; write what the picture should show", param_hint="--text")
 
     from pondera.data.presentation import kind_of
 
@@ -63,11 +73,16 @@ def score(
 
     from pondera.assess import ShownPictures, load, stream_by_kind  # loads torch
 
+    def loaded(kind: MediaKind) -> Assessor:
+        assessor = load(names[kind], device=device, scale=scale, kind=kind)
+        return assessor if text is None else assessor.asking("alignment")
+
     quiet_loading()
     assessments = stream_by_kind(
         media,
-        lambda kind: load(names[kind], device=device, scale=scale, kind=kind),
+        loaded,
         mode.value,
+        text=text,
         on_shown=None if explain is None else ShownPictures(explain),
         **options,
     )
@@ -75,8 +90,8 @@ def score(
     with opened(out) as file:
         # Shown only where the results do not show how far things are.
         shown = _counted(assessments, failed, len(media), show=out is not None)
-        for text in FORMATS[format_for(form, out)](shown):
-            file.write(text)
+        for piece in FORMATS[format_for(form, out)](shown):
+            file.write(piece)
             file.flush()
     if failed:
         typer.echo(f"{len(failed)} of {len(media)} files got no score", err=True)

@@ -94,8 +94,8 @@ class FlickrAES(Adapter):
     """FLICKR-AES: about 40,000 Creative Commons photographs, five raters each. Higher is better, 0..1.
 
     Files: <root>/FLICKR-AES_image_score.txt and <root>/40K/.
-    A row, in form: `farm5_4133_4847384271_cb9e8d1b6f_b.jpg 0.45`. Public counts differ (40,500 to 40,988), so none is
-    asserted.
+    A row, in form (values unverified): `farm5_4133_4847384271_cb9e8d1b6f_b.jpg 0.45`.
+    Public counts differ (40,500 to 40,988), so none is asserted.
     Citation: Ren, Shen, Lin, Mech, Foran, ICCV 2017.
     Evidence: the owner's alanspike/personalizedImageAesthetics@5edca81:README.md names the list and what it holds;
     readers binti-p/aesthetic-hub-data@fc34e8c:pipelines/ingestion/normalize.py and verify.py beside it (two columns,

@@ -244,7 +244,8 @@ class FLIVE(Adapter):
     Citation: Ying et al., CVPR 2020.
     Evidence: baidut/PaQ-2-PiQ@a3ba237:database/labels_image.csv (counted with this adapter) and database/labels640.csv
     (1,827 images, all of them in the first and larger than 640 pixels); reader
-    chaofengc/IQA-PyTorch@01ae427:scripts/process_flive.py for the split. The third table was not seen.
+    chaofengc/IQA-PyTorch@01ae427:scripts/process_flive.py for the split. The third table was not
+    seen: its name and columns, and so val and train, rest on what readers read.
     """
 
     name = "flive"
@@ -253,7 +254,7 @@ class FLIVE(Adapter):
     scale = _PERCENT
     expected_count = 39_810
     count_from = "owner's files"
-    splits = "test 1,827 (larger than 640 pixels), val by `is_valid`, train: the owner's label tables"
+    splits = "test 1,827 (larger than 640 pixels): an owner's table; val, train: unverified, their table was not seen"
     licence = "free for research, with citation"
     source = (
         "https://github.com/baidut/PaQ-2-PiQ (folder database/); images: https://github.com/niu-haoran/FLIVE_Database"

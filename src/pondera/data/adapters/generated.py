@@ -53,7 +53,7 @@ class EvalMuse(Adapter):
     """EvalMuse-40K, training part: agreement of image and prompt, three or more ratings of 1..5. Higher is better.
 
     Files: <root>/train_list.json and <root>/images/ (the parts of images.zip joined and unpacked).
-    An entry, in form: `{"prompt_id": "p1", "prompt": "a red cube", "type": "synthetic", "img_path":
+    An entry, in form (values unverified): `{"prompt_id": "p1", "prompt": "a red cube", "type": "synthetic", "img_path":
     "SDXL-Turbo/00001.png", "total_score": [4, 5, 4], "element_score": ...}`. The label is the mean of total_score.
     Labels of test.json are not published. No count is asserted: the owner says about 30,000.
     Citation: Han et al., arXiv:2412.18150.
