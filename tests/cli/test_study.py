@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -172,3 +173,15 @@ def test_ids_carry_the_name_of_the_data_set_and_the_next_step_is_named(pondera, 
     result = pondera("data", "study", _table(tmp_path, LONG), "--out", out, "--dataset", "mine")
     assert [(s.id, s.dataset) for s in read_manifest(out)] == [(f"mine/{n}.png", "mine") for n in "abc"]
     assert f"pondera data split {out} --out {out}" in result.stdout
+
+
+def test_the_example_of_votes_on_the_page_gives_the_scores_that_the_page_says(pondera, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    _, _, rest = page.partition("| first | second | choice |\n|---|---|---|\n")
+    rows = [line.strip("| ").replace(" | ", ",") for line in rest.split("\n\n")[0].splitlines()]
+    table = tmp_path / "votes.csv"
+    table.write_text("\n".join(["first,second,choice", *rows]) + "\n")
+    result = pondera("data", "study", table, "--out", tmp_path / "votes.jsonl", "--no-check-media")
+    assert f"{result.stdout.splitlines()[0].rsplit('/', 1)[-1]}\n```" in rest
+    scores = [f"{sample.mos:.2f}" for sample in read_manifest(tmp_path / "votes.jsonl")]
+    assert "The scores are {}, {} and {}.".format(*scores) in rest
