@@ -1,8 +1,9 @@
-"""Three modes, one fingerprint, no invented scores."""
+"""Four modes, one fingerprint, no invented scores."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ import torch
 from PIL import Image
 from tests.models.tiny import noise_image, tiny_family
 
+from pondera import prompts
 from pondera.assess import Assessor, load
 from pondera.assess.expected import candidate_numbers, expected_scores
 from pondera.core.answers import Numbers
 from pondera.core.records import LabelScale, Media, Sample
 from pondera.errors import ConfigError, MediaError, ModelError
+from pondera.generate.backend import Completion
 from pondera.models import ModelCard, load_model
 
 
@@ -103,6 +106,26 @@ def test_valid_answers_are_averaged_and_the_nearest_reasoning_is_shown(assessor)
     assert found.spread == pytest.approx(np.std([2, 3, 4.6], ddof=1))
 
 
+def test_the_expected_score_stands_behind_the_greedy_thought(family, assessor, monkeypatch):
+    texts = ["<think>some noise</think><answer>2.00</answer>", "no answer", "<think>blur</think><answer>4.50</answer>"]
+    completions = [[Completion(ids=(), logps=(), text=text, is_finished=True)] for text in texts]
+    monkeypatch.setattr(assessor.backend, "generate", lambda *args, **kwargs: completions)
+    images = [noise_image(seed=n) for n in range(3)]
+    first, invalid, last = assessor(images, mode="expected")
+    assert not invalid.valid and math.isnan(invalid.score)
+    for image, text, found in ((images[0], texts[0], first), (images[2], texts[2], last)):
+        asked = assessor.family.encode(assessor.present(image).parts, prompts.get(assessor.card.prompt).render())
+        thought = tuple(family.encode_text(text.partition("<answer>")[0]))
+        with torch.no_grad():
+            score_P, spread_P = expected_scores(family, [replace(asked, ids=asked.ids + thought)], Numbers(1, 1.0, 5.0))
+        assert found.score == pytest.approx(float(score_P[0]), abs=1e-5)
+        assert found.spread == pytest.approx(float(spread_P[0]), abs=1e-5)
+        assert found.completion == text and found.reasoning in ("some noise", "blur")
+    percent = Assessor(family, assessor.card, scale=LabelScale(0, 100))
+    monkeypatch.setattr(percent.backend, "generate", lambda *args, **kwargs: completions[:1])
+    assert percent(images[0], mode="expected").score == pytest.approx((first.score - 1) * 25, abs=1e-3)
+
+
 def test_the_fingerprint_names_what_a_score_depends_on(family, assessor):
     other = Assessor(family, ModelCard(max_new_tokens=25))
     prints = {assessor.fingerprint("fast"), assessor.fingerprint("reason"), other.fingerprint("reason")}
@@ -164,7 +187,7 @@ def test_another_question_is_another_prompt_with_another_fingerprint(family):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "slow"}, "mode must be one of reason, fast, consensus"),
+        ({"mode": "slow"}, "mode must be one of reason, expected, fast, consensus"),
         ({"mode": "consensus", "samples": 1}, "at least 2 samples"),
         ({"mode": "consensus", "temperature": 0.0}, "greedy samples are all the same"),
     ],

@@ -1,7 +1,8 @@
-"""The assessor: one object that scores media, in three modes.
+"""The assessor: one object that scores media, in four modes.
 
-`reason`: the model thinks aloud and answers, greedily. `fast`: no thought; the expected score from the probabilities
-of the answer's digits. `consensus`: several seeded samples; their mean and spread.
+`reason`: the model thinks aloud and answers, greedily. `expected`: the same thought, and behind it the expected score
+from the probabilities of the answer's digits. `fast`: that expectation without a thought. `consensus`: several seeded
+samples; their mean and spread.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import TOWERS, EncodedPrompt, Family, LoadedModel, ModelCard, load_model
 from pondera.prompts import Prompt
 
-Mode = Literal["reason", "fast", "consensus"]
+Mode = Literal["reason", "expected", "fast", "consensus"]
 NO_ANSWER = "no valid answer"  # how the error begins of a sample that was read, and got an answer of no use
 
 
@@ -104,7 +105,7 @@ class Assessor:
         Args:
             media: a path, a PIL image, a uint8 array [H, W, 3], a `Sample`, what `present` made, or a list of these. A
                 path is a video's when its name ends like one.
-            mode: reason, fast or consensus.
+            mode: reason, expected, fast or consensus.
             samples: completions per image in consensus mode, >= 2.
             temperature: of these completions, > 0.
             seed: of these completions.
@@ -240,8 +241,8 @@ class Assessor:
             raise ConfigError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
         if mode == "fast" and not self.card.fast_prompt:
             raise ModelError("this model was not taught to answer without a thought. Use mode reason")
-        if mode == "fast" and not isinstance(self.card.answer.body, Numbers):
-            raise ModelError("fast mode reads numbers; this model answers in JSON. Use mode reason")
+        if mode in ("fast", "expected") and not isinstance(self.card.answer.body, Numbers):
+            raise ModelError(f"{mode} mode reads numbers; this model answers in JSON. Use mode reason")
 
     def _judge(
         self, asked: Sequence[_Question], mode: Mode, samples: int, temperature: float, seeds: Sequence[int]
@@ -249,7 +250,7 @@ class Assessor:
         encoded = [self.family.encode(question.shown.parts, question.words) for question in asked]
         if mode == "fast":
             return self._fast(encoded)
-        greedy = mode == "reason"
+        greedy = mode != "consensus"
         groups = self.backend.generate(
             encoded,
             num_completions=1 if greedy else samples,
@@ -258,7 +259,8 @@ class Assessor:
             seeds=seeds,
         )
         texts = [[completion.text for completion in group] for group in groups]
-        return [self._from_texts(group, mode) for group in texts]
+        found = [self._from_texts(group, mode) for group in texts]
+        return self._with_expectations(encoded, found) if mode == "expected" else found
 
     def present(self, item: Any) -> Presentation:
         """What the model is shown of a path, an image or a sample; what was made here before comes back as it is.
@@ -288,12 +290,31 @@ class Assessor:
         except (MediaError, ManifestError, MissingExtra, ModelError) as error:
             return str(error)
 
-    @torch.no_grad()
     def _fast(self, encoded: Sequence[EncodedPrompt]) -> list[Assessment]:
+        return [self._assessment("fast", score, spread=spread) for score, spread in self._expected(encoded)]
+
+    def _with_expectations(self, encoded: Sequence[EncodedPrompt], assessed: Sequence[Assessment]) -> list[Assessment]:
+        """Greedy assessments with the expected score behind their thought; an invalid one stays so."""
+        own, valid = self.card.scale, [i for i, assessment in enumerate(assessed) if assessment.valid]
+        behind = []
+        for i in valid:
+            thought = assessed[i].completion.rpartition("<answer>")[0]
+            behind.append(replace(encoded[i], ids=(*encoded[i].ids, *self.family.encode_text(thought))))
+        found = list(assessed)
+        for i, (score, spread) in zip(valid, self._expected(behind), strict=True):
+            score, spread = own.convert(score, self.scale), own.convert_std(spread, self.scale)
+            found[i] = replace(assessed[i], score=score, spread=spread)
+        return found
+
+    @torch.no_grad()
+    def _expected(self, encoded: Sequence[EncodedPrompt]) -> list[tuple[float, float]]:
+        """Expected score and spread of the answer that comes next, on the model's own scale."""
         body = self.card.answer.body
         assert isinstance(body, Numbers)  # checked with the options
+        if not encoded:
+            return []
         score_P, spread_P = expected_scores(self.family, encoded, body)
-        return [self._assessment("fast", s, spread=d) for s, d in zip(score_P.tolist(), spread_P.tolist(), strict=True)]
+        return list(zip(score_P.tolist(), spread_P.tolist(), strict=True))
 
     def _from_texts(self, texts: Sequence[str], mode: Mode) -> Assessment:
         answers = [self.card.answer.parse(text) for text in texts]

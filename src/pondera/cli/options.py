@@ -21,6 +21,7 @@ class Mode(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in 
     """How a score is made."""
 
     reason = "reason"
+    expected = "expected"
     fast = "fast"
     consensus = "consensus"
 
@@ -45,7 +46,10 @@ ChosenModelOption = Annotated[
 ]
 ModeOption = Annotated[
     Mode,
-    typer.Option(help="reason: think, then answer; fast: expected score, no thought; consensus: mean of samples."),
+    typer.Option(
+        help="reason: think, then answer; expected: think, then the expected score; fast: that without a thought; "
+        "consensus: mean of samples."
+    ),
 ]
 SamplesOption = Annotated[
     int | None, typer.Option(min=2, help="Completions per image, consensus only.", show_default="8")

@@ -322,16 +322,16 @@ class Assessment:
         path: the file, or "" for an image handed over in memory.
         score: on `scale`, higher is better; NaN when no valid answer was given.
         scale: the scale of the score.
-        mode: reason, fast or consensus.
-        spread: standard deviation of the score on the same scale: over the answer's probabilities (fast), over the
-            samples (consensus); NaN in reason mode.
+        mode: reason, expected, fast or consensus.
+        spread: standard deviation of the score on the same scale: over the answer's probabilities (fast, expected),
+            over the samples (consensus); NaN in reason mode.
         reasoning: the think part; "" in fast mode. In consensus mode that of the sample nearest to the score.
         aspects: grade (1 bad to 5 excellent) of every aspect that the reasoning names.
         numbers: the numbers of an answer that has several, by name and on the same scale, such as global and local;
             empty for one number and in fast mode. In consensus mode those of the sample nearest to the score.
         valid: the answer had the form that was asked for.
         error: why there is no score; None when there is one.
-        completion: the completion as generated.
+        completion: the completion as generated; in expected mode it ends in the greedy answer, which `score` is not.
         seconds: wall time of this sample (its share of a batch).
         fingerprint: what the score depends on: model, preprocessing, prompt, mode, library versions.
     """

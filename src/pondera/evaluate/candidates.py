@@ -60,7 +60,7 @@ def load_candidate(
 
     Args:
         model: as in `assess.load`.
-        mode: reason, fast or consensus.
+        mode: reason, expected, fast or consensus.
         device: as in `assess.load`.
         kind: as in `assess.load`.
         sampling: options of consensus mode.
