@@ -29,7 +29,7 @@ SMALL = (
 def test_quickstart_runs_from_photographs_to_report_and_goes_on_where_it_was(tmp_path, capsys):
     report = run_quickstart(tmp_path, size=TINY, overrides=SMALL)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert set(summary["systems"]) == {"measuring teacher", "cold start", "reinforced"}
+    assert set(summary["systems"]) == {"measuring teacher", "cold start", "reinforced", "its expected score"}
     assert summary["systems"]["measuring teacher"]["n"] == 32
     page = report.read_text(encoding="utf-8")
     assert "reinforced" in page and "<script" not in page.lower().replace("<script>alert", "")

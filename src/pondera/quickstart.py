@@ -6,7 +6,8 @@ where it was.
     OUT/data/            images with pseudo-MOS labels, split by content
     OUT/rationales.jsonl the training manifest with the teacher's rationales
     OUT/run/             the training run (recipe `quickstart`)
-    OUT/evaluation/      predictions and metrics of the teacher, the cold start and the reinforced model
+    OUT/evaluation/      predictions and metrics of the teacher, the cold start and the reinforced model (greedy answers,
+                         and the expected score)
     OUT/report.html      everything to read
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pondera.assess import load
+from pondera.assess.assessor import Mode
 from pondera.config import load_recipe
 from pondera.core.aspects import worst_aspect
 from pondera.core.records import Sample
@@ -33,7 +35,11 @@ from pondera.report import read_curves
 from pondera.teach import MeasuringTeacher, distill
 
 TEACHER = "measuring teacher"
-TRAINED = {"cold start": "cold_start", "reinforced": "reinforce"}  # name in the report: stage of the recipe
+TRAINED: dict[str, tuple[str, Mode]] = {  # name in the report: stage of the recipe, how its model is asked
+    "cold start": ("cold_start", "reason"),
+    "reinforced": ("reinforce", "reason"),
+    "its expected score": ("reinforce", "expected"),
+}
 
 
 @dataclass(frozen=True)
@@ -105,23 +111,23 @@ def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
 def _evaluate_all(samples: list[Sample], out: Path) -> list[Evaluation]:
     """Each system on the held-out contents; finished ones are read back."""
     _say(f"evaluation: {len(samples)} images of {len({s.content for s in samples})} contents nobody has seen")
-    models = {name: out / "run" / "stages" / stage / "model" for name, stage in TRAINED.items()}
     evaluations = []
     for name in (TEACHER, *TRAINED):
         folder = out / "evaluation" / name.replace(" ", "-")
         if not (folder / "metrics.json").is_file():
-            assess, protocol = _system(models.get(name))
+            assess, protocol = _system(name, out / "run" / "stages")
             found = evaluate(samples, assess, name=name, protocol=protocol, on_progress=_bar(name))
             found.save(folder)
         evaluations.append(load_evaluation(folder))
     return evaluations
 
 
-def _system(model: Path | None) -> tuple[Callable[[Any], Any], dict[str, Any]]:
-    if model is None:
+def _system(name: str, stages: Path) -> tuple[Callable[[Any], Any], dict[str, Any]]:
+    if name == TEACHER:
         return MeasuringTeacher().assess, {"model": TEACHER}
-    assessor = load(str(model))
-    return (lambda paths: assessor(list(paths), mode="reason")), assessor.protocol("reason")
+    stage, mode = TRAINED[name]
+    assessor = load(str(stages / stage / "model"))
+    return (lambda paths: assessor(list(paths), mode=mode)), assessor.protocol(mode)
 
 
 def _report(evaluations: list[Evaluation], out: Path) -> Path:
