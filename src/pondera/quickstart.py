@@ -6,8 +6,8 @@ where it was.
     OUT/data/            images with pseudo-MOS labels, split by content
     OUT/rationales.jsonl the training manifest with the teacher's rationales
     OUT/run/             the training run (recipe `quickstart`)
-    OUT/evaluation/      predictions and metrics of the teacher, the cold start and the reinforced model (greedy answers,
-                         and the expected score)
+    OUT/evaluation/      predictions and metrics of the teacher, the cold start, and the reinforced model, greedy and
+                         by its expected score
     OUT/report.html      everything to read
 """
 

@@ -302,8 +302,9 @@ class Assessor:
             behind.append(replace(encoded[i], ids=(*encoded[i].ids, *self.family.encode_text(thought))))
         found = list(assessed)
         for i, (score, spread) in zip(valid, self._expected(behind), strict=True):
-            score, spread = own.convert(score, self.scale), own.convert_std(spread, self.scale)
-            found[i] = replace(assessed[i], score=score, spread=spread)
+            found[i] = replace(
+                assessed[i], score=own.convert(score, self.scale), spread=own.convert_std(spread, self.scale)
+            )
         return found
 
     @torch.no_grad()
