@@ -188,7 +188,8 @@ def test_two_runs_cannot_write_to_one_log(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_killed_again_and_again_the_final_file_is_the_same(make_samples, tmp_path):
+@pytest.mark.parametrize("targets", [(5, 11), pytest.param(tuple(range(2, 22, 2)), marks=pytest.mark.slow)])
+def test_killed_again_and_again_the_final_file_is_the_same(make_samples, tmp_path, targets):
     samples = make_samples(12)
     write_manifest(tmp_path / "in.jsonl", samples)
     whole = distill(samples, ScriptedTeacher(), tmp_path / "whole.jsonl", num=2).manifest.read_bytes()
@@ -204,7 +205,7 @@ def test_killed_again_and_again_the_final_file_is_the_same(make_samples, tmp_pat
         f"{str(tmp_path / 'killed.jsonl')!r}, num=2)\n"
     )
     log = tmp_path / "killed.distill" / "responses.jsonl"
-    for target in (5, 11):
+    for target in targets:
         process = subprocess.Popen([sys.executable, program])
         deadline = time.monotonic() + 120
         while (not log.exists() or log.read_bytes().count(b"\n") < target) and time.monotonic() < deadline:
@@ -212,7 +213,7 @@ def test_killed_again_and_again_the_final_file_is_the_same(make_samples, tmp_pat
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     num_recorded = log.read_bytes().count(b"\n")
-    assert 11 <= num_recorded < 24
+    assert targets[-1] <= num_recorded < 24
     teacher = ScriptedTeacher()
     distill(samples, teacher, tmp_path / "killed.jsonl", num=2)
     assert len(teacher.asked) == 24 - num_recorded
