@@ -156,6 +156,26 @@ def test_known_distortions_are_checked_where_asked_for_and_only_where_there_are_
     assert json.loads(checked.stdout)["dropped"]["facts"] == 1 and json.loads(checked.stdout)["num_new"] == 0
 
 
+def test_another_service_gets_no_key_but_its_own(pondera, manifest, tmp_path, monkeypatch):
+    def judge(payload):
+        asked = payload["messages"][0]["content"]
+        return say('<answer>{"verdict": "consistent"}</answer>') if isinstance(asked, str) else say(TEXT.format("a"))
+
+    monkeypatch.setenv("OPENAI_API_KEY", "of-the-teacher")
+    monkeypatch.setenv("OTHER_KEY", "of-the-other")
+    opinions = tmp_path / "taught.distill" / "opinions.jsonl"
+    with ChatServer(judge) as server, ChatServer(judge) as other:
+        asked = args_for(server, manifest, tmp_path, "--second-opinion", "teacher")
+        assert pondera(*asked).exit_code == 0
+        assert {headers.get("authorization") for headers in server.headers} == {"Bearer of-the-teacher"}
+        for given, expected in (((), None), (("--opinion-key-env", "OTHER_KEY"), "Bearer of-the-other")):
+            opinions.unlink()
+            assert pondera(*asked, "--opinion-url", other.url, *given).exit_code == 0
+            assert other.headers[-1].get("authorization") == expected
+    alone = pondera("distill", manifest, "--out", tmp_path / "x.jsonl", "--opinion-key-env", "OTHER_KEY")
+    assert alone.exit_code == 2 and "goes with --second-opinion only" in alone.stderr
+
+
 def test_a_second_opinion_is_asked_at_the_teachers_address_or_its_own(pondera, manifest, tmp_path):
     def judge(payload):
         asked = payload["messages"][0]["content"]

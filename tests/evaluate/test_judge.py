@@ -9,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 from pondera.cli import app
+from pondera.cli.judge import _key_envs
 from pondera.errors import DatasetError
 from pondera.evaluate import evaluate
 from pondera.evaluate.judge import CRITERIA, judge_texts
@@ -276,3 +278,13 @@ def test_options_that_would_do_nothing_or_lack_a_partner_are_refused(words, mess
     result = run(tmp_path, *words)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_judges_of_several_services_get_no_key_but_their_own():
+    here, there = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"
+    assert _key_envs([here, here], []) == ["OPENAI_API_KEY"] * 2
+    assert _key_envs([here, here], ["A"]) == ["A", "A"]
+    assert _key_envs([here, there], []) == ["", ""]
+    assert _key_envs([here, there], ["A", ""]) == ["A", ""]
+    with pytest.raises(typer.BadParameter, match="one for each of 2 judges"):
+        _key_envs([here, there], ["A"])

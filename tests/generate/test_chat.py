@@ -345,6 +345,24 @@ def test_the_key_is_sent_and_is_in_no_message_log_or_representation(monkeypatch,
     assert KEY not in said + repr(client) + str(vars(client)) + caplog.text
 
 
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "spelled", [r"sk-a\/b+c-0123", r"sk-a/b\u002Bc-0123", "".join(f"\\u{ord(c):04x}" for c in "sk-a/b+c-0123")]
+)
+def test_a_key_in_the_escapes_of_json_is_hidden_too(monkeypatch, status, spelled):
+    key = "sk-a/b+c-0123"
+    monkeypatch.setenv("SOME_KEY", key)
+    body = say("your key is @").body if status == 200 else b'{"error": {"message": "bad key @"}}'
+    with ChatServer(lambda payload: Said(body.replace(b"@", spelled.encode()), status)) as server:
+        client = client_of(server, api_key_env="SOME_KEY", tries=1)
+        if status == 200:
+            assert asyncio.run(client.complete([])).text == "your key is [API key]"
+        else:
+            with pytest.raises(TeacherError, match=r"bad key \[API key\]") as caught:
+                asyncio.run(client.complete([]))
+            assert key not in str(caught.value)
+
+
 def test_a_key_does_not_leave_the_machine_unencrypted(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with pytest.raises(ConfigError, match="unencrypted") as caught:

@@ -187,6 +187,16 @@ def test_two_runs_cannot_write_to_one_log(tmp_path):
         pass
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no file lock there")
+def test_a_run_that_is_refused_leaves_the_state_of_the_one_under_way(make_samples, tmp_path):
+    distill(make_samples(2), ScriptedTeacher(), tmp_path / "out.jsonl")
+    state = tmp_path / "out.distill" / "state.json"
+    before = state.read_bytes()
+    with appending(tmp_path / "out.distill" / "responses.jsonl"), pytest.raises(TeacherError):
+        distill(make_samples(3), ScriptedTeacher(), tmp_path / "out.jsonl")
+    assert state.read_bytes() == before
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 @pytest.mark.parametrize("targets", [(5, 11), pytest.param(tuple(range(2, 22, 2)), marks=pytest.mark.slow)])
 def test_killed_again_and_again_the_final_file_is_the_same(make_samples, tmp_path, targets):

@@ -92,6 +92,7 @@ def test_answers_that_are_no_numbers_have_no_score_to_be_contradicted(make_sampl
     form = AnswerFormat(Json({"level": ClassField(("a", "b"))}))
     with ChatServer(judge) as server, pytest.raises(ConfigError, match="no numbers"):
         distill(make_samples(2), Teacher(), tmp_path, answer_format=form, second_opinion=opinion_of(server))
+    assert not list(tmp_path.rglob("responses.jsonl"))  # refused before the teacher was asked
 
 
 def test_a_remembering_filter_looks_once_and_one_that_compares_looks_again(make_samples):

@@ -111,6 +111,12 @@ def distill(
         typer.Option("--second-opinion", metavar="MODEL", help="Ask this model whether thought and score agree."),
     ] = None,
     opinion_url: Annotated[str | None, typer.Option(help="Address of its service.", show_default="--base-url")] = None,
+    opinion_key_env: Annotated[
+        str | None,
+        typer.Option(
+            help="Environment variable with its key.", show_default="the teacher's, for the same service only"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the teacher.")] = 0,
     form: PlainOption = Plain.table,
 ) -> None:
@@ -152,7 +158,14 @@ def distill(
             "max_length": max_length,
         },
     )
-    second_opinion = _second_opinion(opinion_model, opinion_url, base_url, api_key_env, concurrency)
+    second_opinion = _second_opinion(
+        opinion_model,
+        opinion_url,
+        base_url,
+        api_key_env=api_key_env,
+        opinion_key_env=opinion_key_env,
+        concurrency=concurrency,
+    )
     done = run(
         chosen,
         who,
@@ -206,20 +219,31 @@ def _drops(dropped: Mapping[str, int], reasons: Mapping[str, str]) -> list[str]:
 
 
 def _second_opinion(
-    model: str | None, url: str | None, teacher_url: str | None, api_key_env: str | None, concurrency: int | None
+    model: str | None,
+    url: str | None,
+    teacher_url: str | None,
+    *,
+    api_key_env: str | None,
+    opinion_key_env: str | None,
+    concurrency: int | None,
 ) -> SecondOpinion | None:
-    """The model to ask; key and concurrency are the teacher's."""
+    """The model to ask; concurrency is the teacher's, and so is the key where both have one address. Another service is
+    sent no key but that of `opinion_key_env`."""
     if model is None:
-        if url is not None:
-            raise typer.BadParameter("goes with --second-opinion only", param_hint="--opinion-url")
+        if url is not None or opinion_key_env is not None:
+            hint = "--opinion-url" if url is not None else "--opinion-key-env"
+            raise typer.BadParameter("goes with --second-opinion only", param_hint=hint)
         return None
     from pondera.generate.chat import ChatClient
+    from pondera.generate.chat_address import origin
     from pondera.teach import SecondOpinion
 
     address = url or teacher_url
     if address is None:
         raise typer.BadParameter("needs the address of a service", param_hint="--opinion-url")
-    given: dict[str, Any] = {"api_key_env": api_key_env, "concurrency": concurrency}
+    is_the_teachers = teacher_url is None or origin(address) == origin(teacher_url)
+    key_env = opinion_key_env if opinion_key_env is not None else (api_key_env if is_the_teachers else "")
+    given: dict[str, Any] = {"api_key_env": key_env, "concurrency": concurrency}
     return SecondOpinion(ChatClient(address, model, **{k: v for k, v in given.items() if v is not None}))
 
 

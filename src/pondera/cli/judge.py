@@ -24,8 +24,13 @@ def judge(
         list[str] | None,
         typer.Option("--base-url", help="Its service, such as http://127.0.0.1:8000/v1; one, or one per judge."),
     ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the key.", show_default="OPENAI_API_KEY")
+    api_key_envs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--api-key-env",
+            help="Environment variable with the key; one, or one per judge; '' sends none.",
+            show_default="OPENAI_API_KEY; none where judges have different services",
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Judgements of each text by each judge.", show_default="3")
@@ -42,11 +47,12 @@ def judge(
     Where distortions are known, texts are checked against them without any judge: what was done, where, how strongly.
     Judge models grade accuracy, reasonableness and completeness from 0 to 2. Recorded answers are never asked again.
     """
-    given = {"--base-url": base_urls, "--api-key-env": api_key_env, "--seeds": seeds, "--concurrency": concurrency}
+    given = {"--base-url": base_urls, "--api-key-env": api_key_envs, "--seeds": seeds, "--concurrency": concurrency}
     extra = [name for name, value in {**given, "--blind": blind or None}.items() if value is not None and value != []]
     if not judges and extra:
         raise typer.BadParameter("goes with --judge only", param_hint=", ".join(extra))
     addresses = _addresses(judges or [], base_urls or [])
+    key_envs = _key_envs([url for _, url in addresses], api_key_envs or [])
     if judges and out is None:
         raise typer.BadParameter("answers of judges are recorded; say where", param_hint="--out")
     require("report", "pyarrow")
@@ -60,7 +66,7 @@ def judge(
         report |= _judged(
             systems,
             addresses,
-            api_key_env or "OPENAI_API_KEY",
+            key_envs,
             out,
             seeds=seeds or 3,
             blind=blind,
@@ -87,6 +93,21 @@ def _addresses(judges: list[str], base_urls: list[str]) -> list[tuple[str, str]]
     return list(zip(judges, urls, strict=True))
 
 
+def _key_envs(urls: list[str], given: list[str]) -> list[str]:
+    """Of each judge. A key is for one service: with several, each needs its own."""
+    from pondera.generate.chat_address import origin
+
+    if len(given) == len(urls):
+        return given
+    is_one_service = len({origin(url) for url in urls}) <= 1
+    if len(given) > 1 or (given and not is_one_service):
+        raise typer.BadParameter(
+            f"give one for each of {len(urls)} judges ('' for none), as they have different services; got {len(given)}",
+            param_hint="--api-key-env",
+        )
+    return (given or ["OPENAI_API_KEY" if is_one_service else ""]) * len(urls)
+
+
 def _read(folders: list[Path]) -> dict[str, list[Row]]:
     from pondera.evaluate.predictions import read_predictions
 
@@ -96,7 +117,7 @@ def _read(folders: list[Path]) -> dict[str, list[Row]]:
 def _judged(
     systems: dict[str, list[Row]],
     addresses: list[tuple[str, str]],
-    api_key_env: str,
+    key_envs: list[str],
     out: Path,
     *,
     seeds: int,
@@ -109,7 +130,7 @@ def _judged(
     from pondera.generate.chat import ChatClient
 
     judgements: list[Judgement] = []
-    for model, url in addresses:
+    for (model, url), api_key_env in zip(addresses, key_envs, strict=True):
         client = ChatClient(url, model, api_key_env=api_key_env, concurrency=concurrency)
         show = progress(f"judged by {model}")
         log = out / "judgements.jsonl"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pondera.errors import ConfigError, MissingExtra
-from pondera.generate.chat_address import check_address, read_key
+from pondera.generate.chat_address import check_address, read_key, without_key
 from pondera.generate.chat_pace import Pace, retry_after_s
 from pondera.generate.chat_reply import (
     BadReply,
@@ -242,7 +242,7 @@ class ChatClient:
                 if len(body) > limit_bytes:
                     raise BadReply(f"a reply of more than {limit_bytes} bytes")
         # Some services quote the key in their errors; it must not reach a log.
-        clean = bytes(body).replace(key.encode(), b"[API key]") if (key := read_key(self.api_key_env)) else bytes(body)
+        clean = without_key(bytes(body), read_key(self.api_key_env))
         return _Response(response.status_code, clean, retry_after_s(response.headers.get("retry-after")))
 
     def _accept(self, body: bytes, number: int, seconds: float) -> ChatReply:

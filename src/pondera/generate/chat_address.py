@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 from pondera.errors import ConfigError
+
+_HIDDEN = "[API key]"
 
 
 def read_key(api_key_env: str) -> str:
@@ -23,6 +27,42 @@ def read_key(api_key_env: str) -> str:
             "to the key alone"
         )
     return key
+
+
+def without_key(body: bytes, key: str) -> bytes:
+    """A reply in which the key does not stand, neither as it is nor in the escapes of JSON ("\\/", "\\u002B").
+
+    Args:
+        body: as received.
+        key: "" for none.
+    """
+    if not key:
+        return body
+    clean = body.replace(key.encode(), _HIDDEN.encode())
+    if b"\\" not in clean:
+        return clean
+    try:
+        value = json.loads(clean)
+    except (ValueError, RecursionError):
+        return clean  # nothing will undo its escapes
+    shown = _hidden(value, key)
+    return clean if shown == value else json.dumps(shown).encode()
+
+
+def _hidden(value: Any, key: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(key, _HIDDEN)
+    if isinstance(value, list):
+        return [_hidden(item, key) for item in value]
+    if isinstance(value, dict):
+        return {name.replace(key, _HIDDEN): _hidden(item, key) for name, item in value.items()}
+    return value
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port: who gets what is sent there."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def check_address(base_url: str, *, has_key: bool) -> None:

@@ -134,10 +134,10 @@ def distill(
     complete = _complete(default_filters(answer_format) if filters is None else filters)
     chain = [remembering(item) for item in complete]
     _check(samples, replace_score, answer_format)
+    numbers = numbers_of(answer_format.body) if second_opinion is not None else None  # refused before anything is paid
     places = _places(out)
     keys = response_keys(samples, teacher, num, seed)
     wanted = list(keys.values())
-    _save(places.state, {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted})
     by_id = {sample.id: sample for sample in samples}
     looked_at: dict[tuple[str, int], Candidate] = {}
 
@@ -151,15 +151,18 @@ def distill(
         candidate = looked_at[response.sample, response.k] = candidate_of(response)
         run_filters([candidate], [item for item in chain if not item.compares])
 
-    recorded = record(samples, teacher, places.log, keys, seed, on_progress, look)
+    def begin() -> None:
+        _save(places.state, {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted})
+
+    recorded = record(samples, teacher, places.log, keys, seed, on_progress, look, begin)
     if recorded.missing and not allow_missing:
         raise Unanswered(recorded.missing)
     responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
     candidates = [looked_at.get(pair) or candidate_of(response) for pair, response in responses.items()]
     kept, dropped = run_filters(candidates, chain)
     opinions: dict[str, int] = {}
-    if second_opinion is not None:
-        asked = second_opinion.ask(kept, numbers_of(answer_format.body), places.opinions)
+    if second_opinion is not None and numbers is not None:
+        asked = second_opinion.ask(kept, numbers, places.opinions)
         last = second_opinion_filter(asked.contradicts)
         kept, found = run_filters(kept, [last])
         chain, dropped = [*chain, last], [*dropped, *found]

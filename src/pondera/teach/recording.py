@@ -63,6 +63,7 @@ def record(
     seed: int,
     on_progress: Progress | None = None,
     on_response: Callable[[TeacherResponse], None] | None = None,
+    on_start: Callable[[], None] | None = None,
 ) -> Recorded:
     """Ask for what the log lacks, and write it there.
 
@@ -74,11 +75,14 @@ def record(
         seed: of the run.
         on_progress: called with (responses recorded, responses wanted).
         on_response: called with each response when it is recorded; others are under way in the meantime.
+        on_start: called once the log is ours; another run that has it is left in peace.
 
     Raises:
         TeacherError: the teacher stopped, or answered what nobody asked. What came before is recorded.
     """
     with appending(log) as writer, closing(RequestJournal(journal_of(log))) as journal:
+        if on_start is not None:
+            on_start()
         recorded, fingerprint = Recorded(read_log(log)), teacher.fingerprint
         num_before = sum(key in recorded.found for key in keys.values())
         _announce(teacher, journal, keys)
