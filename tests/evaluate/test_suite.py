@@ -288,6 +288,18 @@ def test_model_names_become_folder_names():
     assert Path(folder_name("Qwen/Qwen2.5-VL-7B")).name == "Qwen-Qwen2.5-VL-7B"
 
 
+@pytest.mark.parametrize("names", [("runs/a", "runs-a"), ("m", "../m")])
+def test_models_that_would_share_a_folder_are_refused_before_anything_is_asked(manifest, tmp_path, names):
+    task = choose_samples([manifest], split="test")
+    noise_of = dict(zip(names, (3.0, 0.2), strict=True))
+    load, asked = _loader(task, noise_of)
+    with pytest.raises(ConfigError, match=r"both be saved in folder"):
+        record_models(task, names, load, out=tmp_path, cache=tmp_path / "cache", shard=Shard())
+    assert not asked
+    with pytest.raises(ConfigError, match=r"both be saved in folder"):
+        measure_models(task, names, out=tmp_path, cache=tmp_path / "cache")
+
+
 def test_the_receipt_holds_what_the_report_says(manifest, tmp_path):
     task = choose_samples([manifest], split="test")
     load, _ = _loader(task, {"m": 1.0})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pondera.core.records import Assessment
-from pondera.errors import DatasetError
+from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate.assessing import Progress, recall_samples, record_samples
 from pondera.evaluate.candidates import Load, ask_all, by_fingerprint, together
 from pondera.evaluate.leakage import refuse_leaks
@@ -49,9 +49,10 @@ def record_models(
         on_progress: called with (done, total) of this model, prompt and shard.
 
     Raises:
-        ConfigError: a model has no prompt for what is to be asked.
+        ConfigError: a model has no prompt for what is to be asked, or two would be saved in one folder.
         DatasetError: there is a leak, or a sample lacks the text that it is asked about.
     """
+    check_folders(models)
     digest = samples_digest(task.samples)
     for model in models:
         candidate = load(model)
@@ -94,8 +95,10 @@ def measure_models(
         count: how many shards there are; what the receipts say where it is not given.
 
     Raises:
+        ConfigError: two models would be saved in one folder.
         DatasetError: a shard is missing, or was made with other samples, questions or another model.
     """
+    check_folders(models)
     evaluations = []
     for model in models:
         receipt = read_receipts(_receipts(out, model), samples_digest(task.samples), count=count)
@@ -126,6 +129,21 @@ def _recall(task: Task, asked: Mapping[str, Mapping[str, Any]], cache: Path) -> 
 def folder_of(out: Path, models: Sequence[str], model: str) -> Path:
     """Where the evaluation of one of the models is saved."""
     return out if len(models) == 1 else out / folder_name(model)
+
+
+def check_folders(models: Sequence[str]) -> None:
+    """Each model's results need a folder of their own.
+
+    Raises:
+        ConfigError: two names give one folder.
+    """
+    name_of: dict[str, str] = {}
+    for model in models:
+        if (other := name_of.setdefault(folder_name(model), model)) != model:
+            raise ConfigError(
+                f"models {other!r} and {model!r} would both be saved in folder {folder_name(model)!r}, and one would "
+                "take the scores of the other; rename one of their folders, or give each an --out of its own"
+            )
 
 
 def folder_name(model: str) -> str:
