@@ -155,6 +155,17 @@ def test_pseudo_votes_join_what_the_votes_leave_open(pondera, tmp_path):
     assert read_manifest(tmp_path / "m.jsonl")[0].mos > 0
 
 
+def test_what_was_never_compared_is_named_and_pseudo_votes_are_no_way_out(pondera, tmp_path):
+    """Pseudo-votes join a and b here, so the groups are {a, b} and {c, d}."""
+    (tmp_path / "d.png").touch()
+    table = _table(tmp_path, "first,second,choice\na.png,b.png,first\nc.png,d.png,tie")
+    result = pondera("data", "study", table, "--out", tmp_path / "m.jsonl", "--pseudo-votes", "0.5")
+    words = " ".join(result.stderr.split())
+    assert result.exit_code == 1 and "collect votes that join them" in words and "add pseudo-votes" not in words
+    first, second = re.search(r"for example (\w)\.png and (\w)\.png", words).groups()
+    assert (first in "ab") != (second in "ab")
+
+
 @pytest.mark.parametrize("text", [LONG, "first,second,choice\na.png,b.png,tie"])
 def test_a_stimulus_that_is_not_there_is_named_unless_nobody_shall_look(pondera, tmp_path, text):
     table = _table(tmp_path, text)

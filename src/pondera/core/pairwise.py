@@ -67,7 +67,7 @@ def pairwise_scores(
     win_NN = _checked(win_NN)
     if pseudo_votes < 0 or not 0 < confidence < 1:
         raise ValueError(f"need pseudo_votes >= 0 and 0 < confidence < 1, got {pseudo_votes} and {confidence}")
-    win_NN = win_NN + pseudo_votes * (win_NN + win_NN.T > 0)
+    win_NN = with_pseudo_votes(win_NN, pseudo_votes)
     num_groups = int(winning_groups(win_NN).max(initial=-1)) + 1
     if num_groups != 1:
         raise ValueError(
@@ -80,6 +80,11 @@ def pairwise_scores(
     reach_N = NormalDist().inv_cdf(0.5 + confidence / 2) * error_N
     count_N = (win_NN + win_NN.T).sum(axis=1)
     return PairwiseScores(score_N, error_N, score_N - reach_N, score_N + reach_N, count_N)
+
+
+def with_pseudo_votes(win_NN: FloatArray, pseudo_votes: float) -> FloatArray:
+    """The table with so many votes (>= 0) added each way to every pair that was compared, [N, N]."""
+    return win_NN + pseudo_votes * (win_NN + win_NN.T > 0)
 
 
 def winning_groups(win_NN: FloatArray) -> IntArray:

@@ -24,7 +24,7 @@ from pondera.core.opinions import (
     screen_by_extremes,
     subject_bias,
 )
-from pondera.core.pairwise import PairwiseModel, pairwise_scores, winning_groups
+from pondera.core.pairwise import PairwiseModel, pairwise_scores, winning_groups, with_pseudo_votes
 from pondera.core.records import FloatArray, LabelScale, Media, Sample
 from pondera.core.subject_model import WeighedOpinions, weigh_subjects
 from pondera.data.adapters.tables import Row, csv_rows
@@ -152,7 +152,7 @@ def vote_study(votes: Votes, *, model: PairwiseModel, pseudo_votes: float, folde
     try:
         scores = pairwise_scores(votes.win_NN, model=model, pseudo_votes=pseudo_votes)
     except ValueError as error:
-        raise DatasetError(f"{error}: {_two_groups(votes)}") from None
+        raise DatasetError(f"{error}: {_two_groups(votes, pseudo_votes)}") from None
     scale = LabelScale(math.floor(scores.score_N.min()), math.floor(scores.score_N.max()) + 1.0)
     samples = [
         Sample(
@@ -256,11 +256,14 @@ def _votes(rows: Sequence[Row]) -> Votes:
     return Votes(list(place), win_NN)
 
 
-def _two_groups(votes: Votes) -> str:
+def _two_groups(votes: Votes, pseudo_votes: float) -> str:
     """What a user can do, with a stimulus of each of two groups."""
-    group_N = winning_groups(votes.win_NN)
+    win_NN = with_pseudo_votes(votes.win_NN, pseudo_votes)
+    group_N = winning_groups(win_NN)
+    # They join only what was compared.
+    or_add = ", or add pseudo-votes" if winning_groups(with_pseudo_votes(win_NN, 1.0)).max() == 0 else ""
     one, other = (votes.stimuli[int(np.flatnonzero(group_N == group)[0])] for group in (0, 1))
-    return f"for example {one} and {other}; collect votes that join them, or add pseudo-votes"
+    return f"for example {one} and {other}; collect votes that join them{or_add}"
 
 
 def _figures(
