@@ -95,17 +95,18 @@ def _addresses(judges: list[str], base_urls: list[str]) -> list[tuple[str, str]]
 
 def _key_envs(urls: list[str], given: list[str]) -> list[str]:
     """Of each judge. A key is for one service: with several, each needs its own."""
-    from pondera.generate.chat_address import origin
+    from pondera.generate.chat_address import DEFAULT_KEY_ENV, origin
 
     if len(given) == len(urls):
         return given
     is_one_service = len({origin(url) for url in urls}) <= 1
     if len(given) > 1 or (given and not is_one_service):
         raise typer.BadParameter(
-            f"give one for each of {len(urls)} judges ('' for none), as they have different services; got {len(given)}",
+            f"give one for each of {len(urls)} judges ('' for none), or one for all judges of one service; got "
+            f"{len(given)}",
             param_hint="--api-key-env",
         )
-    return (given or ["OPENAI_API_KEY" if is_one_service else ""]) * len(urls)
+    return (given or [DEFAULT_KEY_ENV if is_one_service else ""]) * len(urls)
 
 
 def _read(folders: list[Path]) -> dict[str, list[Row]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pondera.errors import ConfigError, MissingExtra
-from pondera.generate.chat_address import check_address, read_key, without_key
+from pondera.generate.chat_address import DEFAULT_KEY_ENV, check_address, read_key, without_key
 from pondera.generate.chat_pace import Pace, retry_after_s
 from pondera.generate.chat_reply import (
     BadReply,
@@ -82,7 +82,7 @@ class ChatClient:
         base_url: str,
         model: str,
         *,
-        api_key_env: str = "OPENAI_API_KEY",
+        api_key_env: str = DEFAULT_KEY_ENV,
         concurrency: int = 8,
         tries: int = 12,
         timeout_s: float = 300.0,

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pondera.errors import ConfigError
 
+DEFAULT_KEY_ENV = "OPENAI_API_KEY"
+
 _HIDDEN = "[API key]"
 
 
