@@ -110,7 +110,7 @@ def test_the_same_run_sends_the_same_requests(make_samples):
     sent = []
     for _ in range(2):
         with ChatServer(kind_service) as server:
-            list(teacher_of(server).respond(make_samples(3), 2, seed=1))
+            list(teacher_of(server, timeout_s=60).respond(make_samples(3), 2, seed=1))
         sent.append(sorted(map(identity, server.payloads)))
     assert sent[0] == sent[1]
 
@@ -238,7 +238,7 @@ def test_huge_replies_of_a_hostile_service_do_not_stay_in_memory(make_samples, t
     samples = make_samples(60)
     with ChatServer(behave) as server:
         tracemalloc.start()
-        teacher = teacher_of(server, concurrency=4, max_reply_bytes=4 << 20, max_tokens=96)
+        teacher = teacher_of(server, concurrency=4, max_reply_bytes=4 << 20, max_tokens=96, timeout_s=60)
         done = distill(samples, teacher, tmp_path / "out")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
