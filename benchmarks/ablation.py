@@ -5,7 +5,7 @@
     python benchmarks/ablation.py --out ablation --summarise            tables from what is there
 
 Rows: `answers` (recipe q-ponder-no-reasoning-nano), `reasoning` (q-ponder-ci-nano) and `reinforced` (q-ponder-nano).
-Further rows vary the cold start: `epochs-1`, `epochs-2`, `epochs-4` instead of six, `levels` with soft level labels.
+Further rows vary the cold start: `epochs-1`, `epochs-2`, `epochs-4` instead of twenty, `levels` with soft level labels.
 All rows start from the pretrained tower of the package, and `reinforced` from `reasoning`, which is what the recipes
 give.
 
