@@ -1,8 +1,8 @@
 """Import the published label lists and hold their counts, splits and references against what is in print.
 
-    python benchmarks/published_lists.py --labels ../shared/data/labels
+    python benchmarks/published_lists.py --labels DIR
 
-The folder holds koniq/, preresq/ and visualquality-r1/ with the files of their publishers. Prints JSON; exits 1 on a
+DIR holds koniq/, preresq/ and visualquality-r1/ with the files of their publishers. Prints JSON; exits 1 on a
 mismatch. No media are needed.
 """
 
