@@ -123,3 +123,19 @@ def test_missing_label_files_are_named_and_a_scale_of_a_cut_table_is_warned_of(p
     assert "warning: PIPAL (training part): the scale is the range of 2 labels" in done.stderr
     sample = json.loads((tmp_path / "m.jsonl").read_text().splitlines()[0])
     assert sample["meta"] == {"adapter_version": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("koniq10k",), ("ROOT is missing", "koniq-10k-database", "import koniq10k ROOT --out koniq10k.jsonl")),
+        (("koniq10k", "K"), ("--out is missing: the manifest to write", "import koniq10k K --out koniq10k.jsonl")),
+        (("preresq-r1/pipal",), ("files of the list", "import preresq-r1/pipal ROOT --out preresq-r1-pipal.jsonl")),
+        (("csv", "--out", "m.jsonl"), ("a table with a header", "import csv ROOT --out m.jsonl")),
+        (("konic10k",), ("koniq10k",)),
+    ],
+)
+def test_an_import_without_root_or_manifest_is_answered_with_the_whole_command(pondera, words, says):
+    refused = pondera("data", "import", *words)
+    assert refused.exit_code == (1 if words == ("konic10k",) else 2)
+    assert all(text in " ".join(refused.stderr.split()) for text in says), refused.stderr

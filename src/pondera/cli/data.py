@@ -90,8 +90,13 @@ def import_(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="See pondera data list; or csv, folder, deqa, huggingface.")
     ],
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="The folder it was unpacked into; csv, deqa: the file.")],
-    out: Annotated[Path, typer.Option(help="Manifest to write.")],
+    root: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="ROOT", help="The folder it was unpacked into; csv, deqa: the file. Required.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Manifest to write. Required.", show_default=False)] = None,
     label_range: Annotated[
         LabelRange,
         typer.Option("--range", help="Scale: the owner's bounds, or smallest and largest label of the release."),
@@ -125,6 +130,8 @@ def import_(
     from pondera.data.importers.sources import Options, open_source
     from pondera.data.manifest import write_manifest
 
+    if root is None or out is None:
+        raise _unfinished_import(name, root, out)
     numbers = _numbers(_named(levels, "--levels", "bad=1,poor=2"), "--levels")
     options = Options(media, _label_scale(scale), _named(columns), lower_is_better, numbers, dataset)
     source = open_source(name, root, options)
@@ -294,6 +301,21 @@ def tasks(
     write_manifest(out, samples)
     counts = Counter(sample.split or "samples" for sample in samples)
     typer.echo(f"{out}: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+
+
+def _unfinished_import(name: str, root: Path | None, out: Path | None) -> typer.BadParameter:
+    """What is missing, what it is for, where the files come from, and the whole command."""
+    from pondera.data.importers.sources import where_from
+
+    missing = []
+    if root is None:
+        missing.append(f"ROOT is missing: what to read. {where_from(name)}.")
+    if out is None:
+        missing.append(
+            "--out is missing: the manifest to write, one sample a line, that evaluate, train and the others read."
+        )
+    example = f"pondera data import {name} {root or 'ROOT'} --out {out or name.replace('/', '-') + '.jsonl'}"
+    return typer.BadParameter(f"{' '.join(missing)} Write: {example}")
 
 
 def _importable() -> dict[str, dict[str, dict[str, Any]]]:

@@ -93,6 +93,20 @@ def open_source(name: str, root: Path, options: Options) -> Source:
     return Source(samples, adapter.title, adapter.source, count, count_from, missing, has_bounds)
 
 
+def where_from(name: str) -> str:
+    """In words, what ROOT is for this name and where to get it.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    if name in GENERIC:
+        return f"It is {GENERIC[name]}"
+    if "/" in name:
+        return f"It is the folder with the files of the list, from {get_list(name).source}"
+    adapter = get_adapter(name)
+    return f"It is the folder that {adapter.title} was unpacked into; get it from {adapter.source}"
+
+
 def _generic(name: str, root: Path, options: Options) -> Source:
     dataset = options.dataset or root.absolute().stem
     columns = options.columns or {}
