@@ -95,10 +95,7 @@ def read_receipts(folder: Path, samples: str, *, count: int | None = None) -> di
     paths = sorted(folder.glob(f"*-of-{count or '*'}.json"), key=lambda path: int(path.name.partition("-")[0]))
     if not paths:
         raise DatasetError(f"{folder}: no finished shard. Run the same command with --shard 1/N to N/N first")
-    counts = {int(path.stem.rpartition("-")[2]) for path in paths}
-    if len(counts) > 1:
-        raise DatasetError(f"{folder}: shards of runs in {' and in '.join(map(str, sorted(counts)))} parts; keep one")
-    (count,) = counts
+    count = _one_count(folder, paths)
     missing = sorted(set(range(1, count + 1)) - {int(path.name.partition("-")[0]) for path in paths})
     if missing:
         raise DatasetError(
@@ -119,6 +116,23 @@ def read_receipts(folder: Path, samples: str, *, count: int | None = None) -> di
         )
     merged: dict[str, Any] = facts[0]
     return merged
+
+
+def _one_count(folder: Path, paths: Sequence[Path]) -> int:
+    """Of how many parts the receipts are; they have to agree."""
+    names_of: dict[int, list[str]] = {}
+    for path in paths:
+        names_of.setdefault(int(path.stem.rpartition("-")[2]), []).append(path.name)
+    if len(names_of) > 1:
+        runs = "; ".join(
+            f"in {count} part{'s' if count > 1 else ''}: {', '.join(names)}"
+            for count, names in sorted(names_of.items())
+        )
+        raise DatasetError(
+            f"{folder}: receipts of runs that were cut differently ({runs}). Delete those of the run that is not to be "
+            "merged, which loses no score, and merge again"
+        )
+    return next(iter(names_of))
 
 
 def wait_for_all(shard: Shard) -> None:
