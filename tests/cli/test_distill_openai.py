@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -116,6 +118,8 @@ def test_the_key_is_sent_and_is_in_no_output_and_no_file(pondera, manifest, tmp_
         (("--teacher", "vllm", "--model", "m", "--max-cost", "3"), "--max-cost: goes with --teacher openai only"),
         (("--teacher", "openai", "--gpus", "2"), "--gpus: goes with --teacher vllm only"),
         (("--teacher", "command", "--temperature", "1"), "openai or vllm only"),
+        (("--max-cost", "3"), "--max-cost: goes with --teacher openai only"),
+        (("--opinion-prices", "1", "2"), "--opinion-prices: goes with --second-opinion only"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(pondera, manifest, tmp_path, args, words):
@@ -194,3 +198,74 @@ def test_a_second_opinion_is_asked_at_the_teachers_address_or_its_own(pondera, m
     assert alone.exit_code == 2 and "goes with --second-opinion only" in alone.stderr
     nowhere = pondera("distill", manifest, "--out", tmp_path / "x.jsonl", "--second-opinion", "m")
     assert nowhere.exit_code == 2 and "needs the address of a service" in nowhere.stderr
+
+
+def opinions_too(payload):
+    """A teacher that also gives second opinions: each reply has 100 prompt tokens and 10 of completion."""
+    asked = payload["messages"][0]["content"]
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    verdict = '<answer>{"verdict": "consistent"}</answer>'
+    return say(verdict if isinstance(asked, str) else TEXT.format(digest), model=payload["model"])
+
+
+def test_second_opinions_are_counted_and_shown_with_the_prices_of_their_model(pondera, manifest, tmp_path):
+    with ChatServer(opinions_too) as server:
+        costs = ("--prices", 1000, 0, "--max-cost", 9)
+        other = pondera(*args_for(server, manifest, tmp_path, *costs, "--second-opinion", "judge"))
+        assert other.exit_code == 2 and "--opinion-prices" in other.stderr and not server.payloads
+        priced = ("--second-opinion", "judge", "--opinion-prices", 100, 0)
+        done = pondera(*args_for(server, manifest, tmp_path, *costs, *priced))
+        assert done.exit_code == 0, done.output
+        assert "second opinions: 3 asked, 0 unreadable, 0 missing, cost 0.03" in done.stdout
+        table = pondera("distill", "--out", tmp_path / "taught.jsonl", "--status").stdout
+        rows = dict(line.split(maxsplit=1) for line in table.replace("opinions ", "opinions_").splitlines())
+        assert (rows["kept"], rows["rejected"]) == ("3 of 3 samples", "0 of 3 responses")
+        assert (rows["cost"], rows["opinions_cost"], rows["opinions_recorded"]) == ("0.3", "0.03", "3")
+        assert "total cost" in table and "0.33" in table
+        (tmp_path / "taught.distill" / "opinions.jsonl").unlink()
+        same = pondera(*args_for(server, manifest, tmp_path, *costs, "--second-opinion", "teacher"))
+        assert "missing, cost 0.3" in same.stdout
+
+
+def test_teacher_and_second_opinion_spend_one_budget(pondera, manifest, tmp_path):
+    with ChatServer(opinions_too) as server:
+        asked = args_for(server, manifest, tmp_path, "--prices", 1000, 0, "--second-opinion", "teacher")
+        stopped = pondera(*asked, "--max-cost", 0.55)  # 0.1 a request, an opinion up to 0.22 by its length
+        assert stopped.exit_code == 1 and "limit is 0.55" in stopped.stderr
+        assert len(server.payloads) == 4
+        found = json.loads(
+            pondera("distill", "--out", tmp_path / "taught.jsonl", "--status", "--format", "json").stdout
+        )
+    assert found["cost"] == pytest.approx(0.4) and found["opinions"] == {"wanted": 3, "recorded": 1}
+
+
+def test_a_teacher_that_costs_nothing_may_have_a_paid_second_opinion(pondera, manifest, tmp_path):
+    with ChatServer(opinions_too) as server:
+        asked = ("distill", manifest, "--out", tmp_path / "m.jsonl", "--second-opinion", "judge", "--opinion-url")
+        done = pondera(*asked, server.url, "--opinion-prices", 1000, 0, "--max-cost", 0.35)
+    assert done.exit_code == 1 and "limit is 0.35" in done.stderr
+    assert 1 <= len(server.payloads) <= 2
+
+
+def test_a_program_has_a_time_out_a_version_and_its_requests_are_counted(pondera, manifest, tmp_path):
+    (tmp_path / "slow.py").write_text("import sys, time; sys.stdin.readline(); time.sleep(60)")
+    (tmp_path / "good.py").write_text(
+        "import json, sys\nfor line in sys.stdin:\n    about = json.loads(line)['sample']\n"
+        f"    print(json.dumps({{'completion': {TEXT!r}.format(about)}}), flush=True)"
+    )
+
+    def asked(program, *more):
+        command = f"{sys.executable} {tmp_path / program}"
+        out = ("--out", tmp_path / "taught.jsonl", "--teacher", "command", "--command", command)
+        return pondera("distill", manifest, *out, *more)
+
+    def counted():
+        shown = pondera("distill", "--out", tmp_path / "taught.jsonl", "--status", "--format", "json")
+        return {name: json.loads(shown.stdout)[name] for name in ("recorded", "requests", "repeated")}
+
+    slow = asked("slow.py", "--timeout", 0.5)
+    assert slow.exit_code == 1 and "within 0.5 s; raise the time-out (--timeout)" in slow.stderr
+    assert counted() == {"recorded": 0, "requests": 1, "repeated": 0}
+    assert asked("good.py").exit_code == 0
+    assert counted() == {"recorded": 3, "requests": 3, "repeated": 0}
+    assert "3 of them new" in asked("good.py", "--teacher-version", "2").stdout

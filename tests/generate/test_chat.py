@@ -15,7 +15,15 @@ import httpx2
 import pytest
 
 from pondera.errors import ConfigError, TeacherError
-from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, LimitReached, RequestFailed, ServiceRefused
+from pondera.generate.chat import (
+    Budget,
+    ChatClient,
+    ChatReply,
+    ChatRequest,
+    LimitReached,
+    RequestFailed,
+    ServiceRefused,
+)
 from pondera.generate.chat_reply import BadReply, read_reply
 from tests.generate.chat_server import ChatServer, Said, completion, say
 
@@ -232,14 +240,56 @@ def test_the_rate_limit_spaces_requests():
     assert time.monotonic() - start >= 6 * 60 / 1200
 
 
-def test_the_cost_limit_stops_new_requests_and_delivers_paid_ones():
-    seen = []
+@pytest.mark.parametrize("concurrency", [1, 2, 8])
+def test_the_cost_limit_is_not_passed_and_what_was_paid_is_delivered(concurrency):
+    seen, sent = [], []
     with ChatServer(lambda payload: Said(GOOD.body, pause_s=0.02)) as server:
-        client = client_of(server, concurrency=2, prices=(1e4, 1e5), max_cost=9.9)  # 1 + 1 a reply
+        client = client_of(server, concurrency=concurrency, prices=(1e4, 1e5), max_cost=9.9)  # 1 + 1 a reply
+        requests = (ask(i, max_tokens=10, on_send=partial(sent.append, i)) for i in range(99))
         with pytest.raises(LimitReached, match=r"limit is 9\.9"):
-            client.complete_all(map(ask, range(99)), lambda request, reply: seen.append(reply.usage["cost"]))
-    assert len(seen) == len(server.payloads) in (5, 6)
-    assert client.cost == sum(seen) == 2 * len(seen)
+            client.complete_all(requests, lambda request, reply: seen.append(reply.usage["cost"]))
+    assert len(seen) == len(sent) == len(server.payloads) == 4
+    assert client.cost == client.budget.spent == sum(seen) == 8
+
+
+def test_a_limit_that_is_a_sum_of_prices_is_spent_to_the_last_request():
+    with ChatServer(lambda payload: GOOD) as server:
+        client = client_of(server, concurrency=1, prices=(1e3, 0), max_cost=0.3)  # 0.1 + 0.1 + 0.1 > 0.3 in floats
+        with pytest.raises(LimitReached):
+            client.complete_all(map(ask, range(99)), lambda *_: None)
+    assert len(server.payloads) == 3
+
+
+def test_a_request_that_could_pass_the_limit_is_not_begun_though_it_would_have_been_short():
+    with ChatServer(lambda payload: GOOD) as server:
+        client = client_of(server, prices=(0, 1e5), max_cost=4.5)  # 1 a reply, up to 2
+        with pytest.raises(LimitReached, match=r"3\.0000 are spent, one more request may cost 2\.0000"):
+            client.complete_all((ask(i, max_tokens=20) for i in range(99)), lambda *_: None)
+    assert len(server.payloads) == 3
+
+
+def test_clients_that_share_a_budget_spend_it_together():
+    budget = Budget(4.5)
+    with ChatServer(lambda payload: GOOD) as server:
+        first = client_of(server, prices=(1e4, 0), budget=budget)
+        first.complete_all(map(ask, range(3)), lambda *_: None)
+        second = client_of(server, prices=(1e4, 0), budget=budget)
+        with pytest.raises(LimitReached, match=r"4\.0000 are spent"):
+            second.complete_all(map(ask, range(9)), lambda *_: None)
+    assert (first.cost, second.cost, budget.spent) == (3, 1, 4)
+    with pytest.raises(ConfigError, match="not both"):
+        client_of(server, prices=(1, 1), budget=budget, max_cost=1)
+    with pytest.raises(ConfigError, match="max_cost needs prices"):
+        client_of(server, budget=budget)
+
+
+def test_a_first_request_that_fails_lets_the_next_one_go_alone():
+    answers = in_turn(Said(status=400), Said(status=400), GOOD)
+    with ChatServer(lambda payload: Said(**{**answers(payload).__dict__, "pause_s": 0.02})) as server:
+        client = client_of(server, concurrency=4, prices=(1e4, 0), max_cost=2)
+        with pytest.raises(LimitReached):
+            client.complete_all(map(ask, range(9)), lambda *_: None)
+    assert len(server.payloads) == 4 and client.cost == 2
 
 
 def test_the_total_time_limit_ends_the_work():

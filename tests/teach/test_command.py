@@ -8,7 +8,7 @@ import pytest
 
 from pondera import prompts
 from pondera.errors import TeacherError
-from pondera.teach import CommandTeacher, distill
+from pondera.teach import CommandTeacher, distill, status
 
 ECHO = """
 import json, sys
@@ -41,6 +41,24 @@ def test_a_program_can_be_distilled_from(make_samples, command, tmp_path):
     done = distill(make_samples(3), CommandTeacher(command(ECHO)), tmp_path / "out", num=2, filters=())
     assert done.num_kept == 3
     assert done.usage == {"calls": 6.0}
+
+
+def test_what_a_kill_lost_is_counted_as_repeated(make_samples, command, tmp_path):
+    """The program ends once in the middle, and is the same program when it is asked again."""
+    once = f"""
+import pathlib, sys
+mark = pathlib.Path({str(tmp_path / "mark")!r})
+if not mark.exists():
+    mark.touch()
+    sys.stdin.readline()
+    sys.exit(1)
+"""
+    teacher = CommandTeacher(command(once + ECHO))
+    with pytest.raises(TeacherError, match="exit code 1"):
+        distill(make_samples(2), teacher, tmp_path / "out", filters=())
+    distill(make_samples(2), teacher, tmp_path / "out", filters=())
+    found = status(tmp_path / "out")
+    assert (found["recorded"], found["requests"], found["repeated"]) == (2, 3, 1)
 
 
 @pytest.mark.parametrize(

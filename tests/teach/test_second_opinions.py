@@ -9,7 +9,7 @@ from tests.generate.chat_server import ChatServer, Said, say
 
 from pondera.core.answers import AnswerFormat, ClassField, Json
 from pondera.errors import ConfigError, TeacherError
-from pondera.generate.chat import ChatClient
+from pondera.generate.chat import ChatClient, LimitReached
 from pondera.teach import SecondOpinion, TeacherResponse, distill, status
 from pondera.teach.filters import Filter, remembering, run_filters
 from pondera.teach.filters.base import Candidate
@@ -35,8 +35,8 @@ def judge(payload):
     return say(f'<answer>{{"verdict": "{verdict}"}}</answer>')
 
 
-def opinion_of(server):
-    return SecondOpinion(ChatClient(server.url, "teacher", tries=1, backoff_s=0.001))
+def opinion_of(server, **settings):
+    return SecondOpinion(ChatClient(server.url, "teacher", tries=1, backoff_s=0.001, **settings))
 
 
 def test_what_a_second_reader_finds_contradictory_is_dropped_and_reported(make_samples, tmp_path):
@@ -51,6 +51,40 @@ def test_what_a_second_reader_finds_contradictory_is_dropped_and_reported(make_s
     assert status(tmp_path)["dropped"]["second_opinion"] == 1
     report = (tmp_path / "filters.md").read_text()
     assert "| `second_opinion` | 1 |" in report and "crisp and clean tower" in report
+
+
+def test_what_opinions_cost_is_recorded_and_shown(make_samples, tmp_path):
+    with ChatServer(judge) as server:
+        for num_asked in (2, 0):  # what was paid in an earlier run still counts
+            done = distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server, prices=(1e4, 1e5)))
+            assert done.opinions["asked"] == num_asked
+            spent = {name: done.opinion_usage[name] for name in ("prompt_tokens", "completion_tokens", "cost")}
+            assert spent == {"prompt_tokens": 200, "completion_tokens": 20, "cost": 4}
+    found = status(tmp_path)
+    assert found["opinion_usage"] == done.opinion_usage and found["cost"] == 4
+    assert {"wanted": 2, "recorded": 2, "unreadable": 0}.items() <= found["opinions"].items()
+
+
+def test_a_budget_ends_opinions_before_it_is_passed_and_status_knows_what_was_spent(make_samples, tmp_path):
+    prices = {"prices": (1e4, 0), "concurrency": 2}  # 1 an opinion, and by the length of its text up to 2.2
+    with ChatServer(judge) as server:
+        with pytest.raises(LimitReached, match=r"limit is 2\.9"):
+            distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server, max_cost=2.9, **prices))
+        halfway = status(tmp_path)
+        assert (halfway["state"], halfway["opinions"]) == ("asking", {"wanted": 2, "recorded": 1})
+        assert halfway["cost"] == halfway["opinion_usage"]["cost"] == len(server.payloads) == 1
+        done = distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server, **prices))
+    assert (done.opinions["asked"], done.opinion_usage["cost"]) == (1, 2)
+
+
+def test_opinions_recorded_before_costs_were_counted_are_still_read(make_samples, tmp_path):
+    with ChatServer(judge) as server:
+        distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server))
+        log = tmp_path / "opinions.jsonl"
+        records = [json.loads(line) for line in log.read_text().splitlines()]
+        log.write_text("".join(json.dumps({k: r[k] for k in ("key", "model", "text")}) + "\n" for r in records))
+        done = distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server))
+    assert (done.opinions["asked"], done.num_kept, done.opinion_usage) == (0, 1, {})
 
 
 def test_nobody_is_asked_about_what_other_filters_drop(make_samples, tmp_path):

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pondera.cli.distill_teachers import TeacherKind, build_teacher
+from pondera.cli.distill_teachers import TeacherKind, build_second_opinion, build_teacher
 from pondera.cli.options import Plain, PlainOption, aligned, facts, progress
 
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
     from pondera.core.records import LabelScale, Sample
-    from pondera.teach import Distillation, SecondOpinion
+    from pondera.teach import Distillation
     from pondera.teach.filters import Filter
 
 
@@ -76,7 +76,9 @@ def distill(
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Larger images are scaled down.", show_default="1000000")
     ] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds for one try.", show_default="300")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for one try, or for one answer of a program.", show_default="300")
+    ] = None,
     total_timeout: Annotated[float | None, typer.Option(help="Seconds for the run.", show_default="no limit")] = None,
     max_rate: Annotated[float | None, typer.Option(help="Requests a minute.", show_default="no limit")] = None,
     prices: Annotated[
@@ -84,7 +86,11 @@ def distill(
         typer.Option(metavar="IN OUT", help="Of a million prompt and completion tokens.", show_default="not counted"),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(help="Begin no request when this run has spent it.", show_default="no limit")
+        float | None,
+        typer.Option(
+            help="Limit of what this run may spend, second opinions included; no request is begun that could pass it.",
+            show_default="no limit",
+        ),
     ] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="Spread a vllm model over so many.", show_default="1")] = None,
     max_length: Annotated[
@@ -117,6 +123,14 @@ def distill(
             help="Environment variable with its key.", show_default="the teacher's, for the same service only"
         ),
     ] = None,
+    opinion_prices: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="IN OUT",
+            help="Of a million of its prompt and completion tokens.",
+            show_default="--prices, for the same model and service",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the teacher.")] = 0,
     form: PlainOption = Plain.table,
 ) -> None:
@@ -135,37 +149,34 @@ def distill(
     from pondera.teach import distill as run
 
     chosen = _samples(manifest, split)
-    who, answer_format = build_teacher(
-        teacher,
-        {
-            "command": command,
-            "prompt": prompt,
-            "base_url": base_url,
-            "model": model,
-            "teacher_version": teacher_version,
-            "also_model": also_model,
-            "api_key_env": api_key_env,
-            "concurrency": concurrency,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "max_pixels": max_pixels,
-            "timeout": timeout,
-            "total_timeout": total_timeout,
-            "max_rate": max_rate,
-            "prices": prices,
-            "max_cost": max_cost,
-            "gpus": gpus,
-            "max_length": max_length,
-        },
-    )
-    second_opinion = _second_opinion(
-        opinion_model,
-        opinion_url,
-        base_url,
-        api_key_env=api_key_env,
-        opinion_key_env=opinion_key_env,
-        concurrency=concurrency,
-    )
+    asking = {
+        "command": command,
+        "prompt": prompt,
+        "base_url": base_url,
+        "model": model,
+        "teacher_version": teacher_version,
+        "also_model": also_model,
+        "api_key_env": api_key_env,
+        "concurrency": concurrency,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "max_pixels": max_pixels,
+        "timeout": timeout,
+        "total_timeout": total_timeout,
+        "max_rate": max_rate,
+        "prices": prices,
+        "max_cost": max_cost,
+        "gpus": gpus,
+        "max_length": max_length,
+    }
+    second = {
+        "second_opinion": opinion_model,
+        "opinion_url": opinion_url,
+        "opinion_key_env": opinion_key_env,
+        "opinion_prices": opinion_prices,
+    }
+    who, answer_format = build_teacher(teacher, asking, pays_others=opinion_model is not None)
+    second_opinion = build_second_opinion(second, asking, who)
     done = run(
         chosen,
         who,
@@ -204,47 +215,29 @@ def _show_status(out: Path, form: Plain) -> None:
     if form is Plain.json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    shown = {name: found[name] for name in ("state", "recorded", "wanted", "requests", "repeated")}
-    typer.echo(facts({**shown, **found["usage"]}))
+    typer.echo(facts(_progress_facts(found)))
     drops = _drops(found.get("dropped", {}), found.get("reasons", {}))
     missing = [f"missing {name}: {why}" for name, why in found.get("missing", {}).items()]
     for line in [*drops, *missing]:
         typer.echo(line)
 
 
+def _progress_facts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Names and values of a status; completions are kept and rejected once the run is done."""
+    shown = {name: found[name] for name in ("state", "recorded", "wanted", "requests", "repeated")}
+    if "num_kept" in found:
+        shown["kept"] = f"{found['num_kept']} of {found['num_samples']} samples"
+        shown["rejected"] = f"{sum(found['dropped'].values())} of {found['num_responses']} responses"
+    shown |= found["usage"]
+    shown |= {f"opinions {name}": value for name, value in found["opinions"].items()}
+    shown |= {f"opinions {name}": value for name, value in found["opinion_usage"].items()}
+    return {**shown, "total cost": found["cost"]} if "cost" in found.get("opinion_usage", {}) else shown
+
+
 def _drops(dropped: Mapping[str, int], reasons: Mapping[str, str]) -> list[str]:
     """How many completions each filter dropped, and why; nothing where none did."""
     rows = [(f"  {count}", name, reasons[name]) for name, count in dropped.items() if count]
     return ["dropped:", aligned(rows)] if rows else []
-
-
-def _second_opinion(
-    model: str | None,
-    url: str | None,
-    teacher_url: str | None,
-    *,
-    api_key_env: str | None,
-    opinion_key_env: str | None,
-    concurrency: int | None,
-) -> SecondOpinion | None:
-    """The model to ask; concurrency is the teacher's, and so is the key where both have one address. Another service is
-    sent no key but that of `opinion_key_env`."""
-    if model is None:
-        if url is not None or opinion_key_env is not None:
-            hint = "--opinion-url" if url is not None else "--opinion-key-env"
-            raise typer.BadParameter("goes with --second-opinion only", param_hint=hint)
-        return None
-    from pondera.generate.chat import ChatClient
-    from pondera.generate.chat_address import origin
-    from pondera.teach import SecondOpinion
-
-    address = url or teacher_url
-    if address is None:
-        raise typer.BadParameter("needs the address of a service", param_hint="--opinion-url")
-    is_the_teachers = teacher_url is None or origin(address) == origin(teacher_url)
-    key_env = opinion_key_env if opinion_key_env is not None else (api_key_env if is_the_teachers else "")
-    given: dict[str, Any] = {"api_key_env": key_env, "concurrency": concurrency}
-    return SecondOpinion(ChatClient(address, model, **{k: v for k, v in given.items() if v is not None}))
 
 
 def _filters(
@@ -278,6 +271,8 @@ def _text(done: Distillation) -> str:
     if done.num_missing:
         lines.append(f"{done.num_missing} responses are missing; the same command asks for them again")
     if done.opinions:
-        lines.append("second opinions: " + ", ".join(f"{count} {name}" for name, count in done.opinions.items()))
+        counts = [f"{count} {name}" for name, count in done.opinions.items()]
+        cost = [f"cost {done.opinion_usage['cost']:g}"] if "cost" in done.opinion_usage else []
+        lines.append("second opinions: " + ", ".join([*counts, *cost]))
     drops = _drops(done.dropped, done.reasons)
     return "\n".join([*lines, *drops, *([f"examples: {done.report}"] if drops else [])])

@@ -11,7 +11,8 @@ import typer
 
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
-    from pondera.teach import Teacher
+    from pondera.generate.chat import Budget
+    from pondera.teach import SecondOpinion, Teacher
 
 
 class TeacherKind(str, Enum):  # noqa: UP042 - typer shows the values of a str Enum in --help
@@ -29,7 +30,7 @@ _OPTIONS: Mapping[TeacherKind, frozenset[str]] = {
     TeacherKind.measuring: frozenset({"prompt"}),
     TeacherKind.openai: frozenset({"prompt", "base_url", "model", *_CLIENT, *_ASKING}),
     TeacherKind.vllm: frozenset({"prompt", "model", "gpus", "max_length", *_ASKING}),
-    TeacherKind.command: frozenset({"prompt", "command"}),
+    TeacherKind.command: frozenset({"prompt", "command", "timeout", "teacher_version"}),
 }
 # What the classes call them, where that differs.
 _NAMES = {
@@ -41,12 +42,15 @@ _NAMES = {
 }
 
 
-def build_teacher(kind: TeacherKind, options: Mapping[str, Any]) -> tuple[Teacher, AnswerFormat]:
+def build_teacher(
+    kind: TeacherKind, options: Mapping[str, Any], *, pays_others: bool = False
+) -> tuple[Teacher, AnswerFormat]:
     """The teacher, and the form of the answers that its prompt asks for.
 
     Args:
         kind: who is asked.
         options: of the command line by name; None or empty where not given.
+        pays_others: whether somebody else is asked for money too, so that a limit of cost goes with any teacher.
 
     Raises:
         BadParameter: an option is missing, or goes with another teacher.
@@ -56,6 +60,8 @@ def build_teacher(kind: TeacherKind, options: Mapping[str, Any]) -> tuple[Teache
     from pondera.teach import measuring_teacher
 
     given = {name: value for name, value in options.items() if value is not None and value != []}
+    if pays_others and kind is not TeacherKind.openai:
+        given.pop("max_cost", None)
     _refuse_foreign(kind, given)
     if kind is TeacherKind.measuring:
         if "prompt" not in given:
@@ -102,4 +108,66 @@ def _command(given: Mapping[str, Any]) -> Any:
     words = shlex.split(given.get("command", ""))
     if not words:
         raise typer.BadParameter("teacher command needs the program to run", param_hint="--command")
-    return CommandTeacher(words, **_named(given, "prompt"))
+    return CommandTeacher(words, **_named(given, "prompt", "timeout", "teacher_version"))
+
+
+def build_second_opinion(
+    second: Mapping[str, Any], asking: Mapping[str, Any], teacher: Teacher
+) -> SecondOpinion | None:
+    """The model that is asked for second opinions, if any.
+
+    Concurrency and budget are the teacher's, and so are key and prices where both have one address (prices: one model
+    too). Another service is sent no key but that of `opinion_key_env`.
+
+    Args:
+        second: its options by name; None where not given.
+        asking: the teacher's options.
+        teacher: as built from them.
+
+    Raises:
+        BadParameter: an option is missing or goes without effect.
+    """
+    model = second["second_opinion"]
+    if model is None:
+        for name, value in second.items():
+            if value is not None:
+                raise typer.BadParameter("goes with --second-opinion only", param_hint=f"--{name.replace('_', '-')}")
+        return None
+    from pondera.generate.chat import ChatClient
+    from pondera.generate.chat_address import origin
+    from pondera.teach import SecondOpinion
+
+    teacher_url = asking["base_url"]
+    address = second["opinion_url"] or teacher_url
+    if address is None:
+        raise typer.BadParameter("needs the address of a service", param_hint="--opinion-url")
+    is_the_teachers = teacher_url is None or origin(address) == origin(teacher_url)
+    key_env = second["opinion_key_env"]
+    given: dict[str, Any] = {
+        "api_key_env": key_env if key_env is not None else (asking["api_key_env"] if is_the_teachers else ""),
+        "concurrency": asking["concurrency"],
+        "prices": _opinion_prices(second, asking, is_one_offer=is_the_teachers and model == asking["model"]),
+        "budget": _budget(asking, teacher),
+    }
+    return SecondOpinion(ChatClient(address, model, **{k: v for k, v in given.items() if v is not None}))
+
+
+def _opinion_prices(
+    second: Mapping[str, Any], asking: Mapping[str, Any], *, is_one_offer: bool
+) -> tuple[float, float] | None:
+    """The prices given, or those of the same model at the same service; costs are counted for both or for none."""
+    prices: tuple[float, float] | None = second["opinion_prices"] or (asking["prices"] if is_one_offer else None)
+    if prices is None and (asking["prices"] is not None or asking["max_cost"] is not None):
+        raise typer.BadParameter(
+            f"is needed, because {second['second_opinion']!r} is not what --prices are of; 0 0 where it costs nothing",
+            param_hint="--opinion-prices",
+        )
+    return prices
+
+
+def _budget(asking: Mapping[str, Any], teacher: Teacher) -> Budget:
+    """The teacher's, where it has one: what it leaves is for second opinions."""
+    from pondera.generate.chat import Budget
+    from pondera.teach import OpenAITeacher
+
+    return teacher.client.budget if isinstance(teacher, OpenAITeacher) else Budget(asking["max_cost"])

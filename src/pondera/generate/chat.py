@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pondera.errors import ConfigError, MissingExtra
 from pondera.generate.chat_address import DEFAULT_KEY_ENV, check_address, read_key, without_key
+from pondera.generate.chat_budget import Budget
 from pondera.generate.chat_pace import Pace, retry_after_s
 from pondera.generate.chat_reply import (
     BadReply,
@@ -25,6 +26,7 @@ from pondera.generate.chat_reply import (
     RequestFailed,
     ServiceRefused,
     error_words,
+    num_chars,
     read_reply,
 )
 from pondera.generate.chat_stream import Outcome, stream
@@ -32,13 +34,24 @@ from pondera.generate.chat_stream import Outcome, stream
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["ChatClient", "ChatReply", "ChatRequest", "LimitReached", "Outcome", "RequestFailed", "ServiceRefused"]
+__all__ = [
+    "Budget",
+    "ChatClient",
+    "ChatReply",
+    "ChatRequest",
+    "LimitReached",
+    "Outcome",
+    "RequestFailed",
+    "ServiceRefused",
+]
 
 _FIRST_TRIES = 4  # against a service that never answered: a wrong address should not cost minutes
 _REFUSED = {401, 402, 404, 405}  # about the caller or the model, not about one request
 _AGAIN = {408, 409, 425, 429}  # and everything from 500
 # What a reply may hold, whatever `max_reply_bytes` allows: it is recorded, and a service may ignore `max_tokens`.
 _ENVELOPE_BYTES, _TOKEN_BYTES = 65_536, 256
+_LOOK_S = 0.01  # between looks whether there is money for one more request
+_TOKEN_CHARS = 3  # few enough to not underrate the tokens of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,9 @@ class ChatClient:
         total_timeout_s: from the first request to the end of the last; None is no limit.
         max_rate: requests a minute, retries included; None is no limit.
         prices: of a million prompt tokens and a million completion tokens; needed for `max_cost`.
-        max_cost: no request is begun when this much is spent, in the unit of the prices.
+        max_cost: limit of what is spent, in the unit of the prices. A request is begun only when it still fits with all
+            its `max_tokens` and the longest prompt so far; the first goes alone, because nobody knows what images cost.
+        budget: one that is shared with other clients, in place of `max_cost`.
         max_reply_bytes: a longer reply is cut off and counts as a failure; so does one of more than 64 KiB and 256
             bytes for each of `max_tokens`.
         backoff_s: bound of the wait behind the first failure; it doubles with each.
@@ -90,6 +105,7 @@ class ChatClient:
         max_rate: float | None = None,
         prices: tuple[float, float] | None = None,
         max_cost: float | None = None,
+        budget: Budget | None = None,
         max_reply_bytes: int = 4 << 20,
         backoff_s: float = 0.5,
         max_wait_s: float = 60.0,
@@ -102,13 +118,15 @@ class ChatClient:
             timeout_s=timeout_s,
             total_timeout_s=total_timeout_s,
             max_rate=max_rate,
-            max_cost=max_cost,
             max_reply_bytes=max_reply_bytes,
             backoff_s=backoff_s,
             max_wait_s=max_wait_s,
             max_failures=max_failures,
         )
-        if max_cost is not None and prices is None:
+        if max_cost is not None and budget is not None:
+            raise ConfigError("give max_cost or a budget, not both")
+        self.budget = budget or Budget(max_cost)
+        if self.budget.limit is not None and prices is None:
             raise ConfigError("max_cost needs prices: give those of a million prompt and completion tokens")
         if prices is not None and min(prices) < 0:
             raise ConfigError(f"prices must be >= 0, got {prices}")
@@ -120,12 +138,14 @@ class ChatClient:
         self.base_url, self.model, self.api_key_env = base_url.rstrip("/"), model, api_key_env
         self._url = httpx2.URL(f"{self.base_url}/chat/completions")  # parsed once, not with every request
         self.concurrency, self.tries = concurrency, tries
-        self.timeout_s, self.prices, self.max_cost = timeout_s, prices, max_cost
+        self.timeout_s, self.prices = timeout_s, prices
         self.max_reply_bytes, self.max_failures = max_reply_bytes, max_failures
         self.pace = Pace(max_rate=max_rate, total_timeout_s=total_timeout_s, backoff_s=backoff_s, max_wait_s=max_wait_s)
         self.accepted_models = (model, *accepted_models)
         self.num_sent = 0
         self.cost = 0.0
+        self._most_prompt_tokens: float | None = None  # of the replies so far; None before the first
+        self._num_under_way = 0
         self._has_answered = False
         self._session: httpx2.AsyncClient | None = None
 
@@ -139,8 +159,9 @@ class ChatClient:
         temperature: float = 0.0,
         max_tokens: int = 1024,
         seed: int | None = None,
+        on_send: Callable[[], None] | None = None,
     ) -> ChatReply:
-        """One completion, tried until it succeeds or cannot.
+        """One completion, tried until it succeeds or cannot; `on_send` as in `ChatRequest`.
 
         Raises:
             RequestFailed: this request got no usable reply.
@@ -156,11 +177,12 @@ class ChatClient:
         }
         limit_bytes = min(self.max_reply_bytes, _ENVELOPE_BYTES + _TOKEN_BYTES * max_tokens)
         start, failure = time.monotonic(), ""
-        async with self._opened() as session:
+        async with self._opened() as session, self._paid(payload):
             for number in range(1, self.tries + 1):
-                self._check_cost()
                 self.pace.check()
                 await self.pace.wait_for_slot()
+                if on_send is not None and number == 1:
+                    on_send()
                 try:
                     response = await self._send(session, payload, limit_bytes)
                     if response.status == 200:
@@ -204,9 +226,28 @@ class ChatClient:
         if session is not None:
             await session.aclose()
 
-    def _check_cost(self) -> None:
-        if self.max_cost is not None and self.cost >= self.max_cost:
-            raise LimitReached(f"{self.cost:.4f} are spent, the limit is {self.max_cost:g}; raise it to go on")
+    @asynccontextmanager
+    async def _paid(self, payload: Mapping[str, Any]) -> AsyncIterator[None]:
+        """Money for one request with all its tries, set aside before it is begun."""
+        # Looking now and then, because a client outlives event loops, and their locks do not.
+        while (promised := self._promised(payload)) is None:
+            await asyncio.sleep(_LOOK_S)
+        self._num_under_way += 1
+        try:
+            yield
+        finally:
+            self._num_under_way -= 1
+            self.budget.settle(promised)
+
+    def _promised(self, payload: Mapping[str, Any]) -> float | None:
+        """What was set aside for a request; None while it has to wait for others."""
+        if self.budget.limit is None or self.prices is None:
+            return 0.0
+        if self._most_prompt_tokens is None and self._num_under_way:
+            return None
+        tokens = max(num_chars(payload["messages"]) / _TOKEN_CHARS, self._most_prompt_tokens or 0.0)
+        cost = (tokens * self.prices[0] + payload["max_tokens"] * self.prices[1]) / 1e6
+        return cost if self.budget.promise(cost) else None
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[httpx2.AsyncClient]:
@@ -253,6 +294,8 @@ class ChatClient:
             tokens = usage.get("prompt_tokens", 0.0), usage.get("completion_tokens", 0.0)
             usage["cost"] = (tokens[0] * self.prices[0] + tokens[1] * self.prices[1]) / 1e6
             self.cost += usage["cost"]
+            self.budget.pay(usage["cost"])
+            self._most_prompt_tokens = max(tokens[0], self._most_prompt_tokens or 0.0)
         return ChatReply(text, reason, usage, seconds, reasoning)
 
     def _judge(self, response: _Response) -> str:

@@ -103,6 +103,16 @@ def read_reply(body: bytes, accepted_models: Sequence[str]) -> tuple[str, str, s
     return text or refusal, reason, reasoning, _token_counts(content.get("usage"))
 
 
+def num_chars(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Length of the words in messages; images do not count."""
+    parts = [part for message in messages for part in _parts(message["content"])]
+    return sum(len(part.get("text", "")) for part in parts)
+
+
+def _parts(content: str | Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    return [{"text": content}] if isinstance(content, str) else content
+
+
 def error_words(body: bytes) -> tuple[str, str]:
     """Code and message of an error's body, for people; the body's beginning when it has no such form."""
     try:

@@ -101,14 +101,13 @@ class _Work:
     async def _worker(self) -> None:
         """One request after the other."""
         while (request := await self._ready.get()) is not None and self.error is None:
-            if request.on_send is not None:
-                request.on_send()
             try:
                 outcome: Outcome = await self._client.complete(
                     request.messages,
                     temperature=request.temperature,
                     max_tokens=request.max_tokens,
                     seed=request.seed,
+                    on_send=request.on_send,
                 )
             except RequestFailed as failure:
                 outcome = failure

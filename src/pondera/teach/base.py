@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,3 +105,11 @@ def digest_sample(sample: Sample, *, with_label: bool = False) -> str:
             ) from None
         digest.update(f"/{media.role}:{content}".encode())
     return digest.hexdigest()
+
+
+def total_usage(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """What several responses used together, by name."""
+    totals: Counter[str] = Counter()
+    for usage in parts:
+        totals.update(usage)  # type: ignore[arg-type]  # sums floats as well as counts
+    return {name: round(float(total), 6) for name, total in sorted(totals.items())}

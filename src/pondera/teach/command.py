@@ -16,7 +16,7 @@ import json
 import queue
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +35,7 @@ class CommandTeacher:
     Args:
         command: program and arguments; run without a shell.
         prompt: name of the prompt whose text is sent; wording k is used for completion k. It must not tell the label.
-        timeout_s: longest wait for one answer, > 0.
+        timeout_s: longest wait for one answer, > 0; the first one waits for the program's start as well.
         version: anything that the command line does not show but the answers depend on, such as a model's revision.
 
     Raises:
@@ -58,6 +58,7 @@ class CommandTeacher:
             )
         self.timeout_s = timeout_s
         self.version = version
+        self.on_request: Callable[[str, int], None] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -78,7 +79,10 @@ class CommandTeacher:
         with _Dialogue(self.command, self.timeout_s) as dialogue:
             for sample in samples:
                 for k in range(first, first + num):
-                    answer = dialogue.ask(self._request(sample, k, seed))
+                    request = self._request(sample, k, seed)
+                    if self.on_request is not None:
+                        self.on_request(sample.id, k)
+                    answer = dialogue.ask(request)
                     text, usage = _checked(self.command, sample, answer)
                     yield TeacherResponse(sample.id, k, text, fingerprint, seed, usage)
 
@@ -137,7 +141,7 @@ class _Dialogue:
             self._process.kill()
             raise TeacherError(
                 f"{self._command[0]!r} did not answer about {request['sample']!r} within {self._timeout_s:g} s; "
-                "raise timeout_s, or see its stderr"
+                "raise the time-out (--timeout), or see its stderr"
             ) from None
         except OSError:
             line = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
@@ -19,12 +19,12 @@ from pondera.core.records import Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import TeacherError
 from pondera.prompts import Prompt
-from pondera.teach.base import Teacher, TeacherResponse, Unanswered
+from pondera.teach.base import Teacher, TeacherResponse, Unanswered, total_usage
 from pondera.teach.choice import best_of, explained, scale_of
 from pondera.teach.filters import Candidate, Filter, default_filters, format_filter, remembering, run_filters
 from pondera.teach.filters.contradictions import second_opinion_filter
 from pondera.teach.log import RequestJournal, read_log
-from pondera.teach.opinions import SecondOpinion, numbers_of
+from pondera.teach.opinions import Opinions, SecondOpinion, numbers_of, read_opinions
 from pondera.teach.question import question
 from pondera.teach.recording import journal_of, record, response_keys
 
@@ -50,6 +50,7 @@ class Distillation:
         teacher: fingerprint.
         report: what was dropped and why, with examples, for people.
         opinions: of the second opinion: asked, unreadable, missing; empty where there was none.
+        opinion_usage: totals over the second opinions, those of earlier runs included.
     """
 
     manifest: Path
@@ -66,6 +67,7 @@ class Distillation:
     teacher: str
     report: Path
     opinions: Mapping[str, int] = field(default_factory=dict)
+    opinion_usage: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
@@ -151,8 +153,14 @@ def distill(
         candidate = looked_at[response.sample, response.k] = candidate_of(response)
         run_filters([candidate], [item for item in chain if not item.compares])
 
+    begun: dict[str, Any] = {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted}
+
     def begin() -> None:
-        _save(places.state, {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted})
+        _save(places.state, begun)
+
+    def begin_opinions(keys: list[str]) -> None:
+        begun["opinions_wanted"] = keys
+        _save(places.state, begun)
 
     recorded = record(samples, teacher, places.log, keys, seed, on_progress, look, begin)
     if recorded.missing and not allow_missing:
@@ -160,13 +168,12 @@ def distill(
     responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
     candidates = [looked_at.get(pair) or candidate_of(response) for pair, response in responses.items()]
     kept, dropped = run_filters(candidates, chain)
-    opinions: dict[str, int] = {}
+    asked: Opinions | None = None
     if second_opinion is not None and numbers is not None:
-        asked = second_opinion.ask(kept, numbers, places.opinions)
+        asked = second_opinion.ask(kept, numbers, places.opinions, begin_opinions)
         last = second_opinion_filter(asked.contradicts)
         kept, found = run_filters(kept, [last])
         chain, dropped = [*chain, last], [*dropped, *found]
-        opinions = {"asked": asked.num_asked, "unreadable": asked.num_unreadable, "missing": asked.num_missing}
     scale = scale_of(answer_format)
     groups = groupby(kept, key=lambda candidate: candidate.sample.id)
     chosen = [best_of(list(group), scale) for _, group in groups]
@@ -182,13 +189,14 @@ def distill(
         reasons={item.name: item.reason for item in chain},
         examples=_examples(dropped),
         missing={f"{name}/{k}": why for (name, k), why in islice(recorded.missing.items(), _EXAMPLES)},
-        usage=_usage(responses.values()),
+        usage=total_usage(response.usage for response in responses.values()),
         teacher=teacher.fingerprint,
         report=places.report,
-        opinions=opinions,
+        opinions=asked.counts if asked else {},
+        opinion_usage=asked.usage if asked else {},
     )
     places.report.write_text(filter_report(done), encoding="utf-8")
-    _save(places.state, {**done.to_dict(), "state": "done", "wanted": wanted})
+    _save(places.state, {**begun, **done.to_dict(), "state": "done"})
     return done
 
 
@@ -201,7 +209,8 @@ def _asked(teacher: Teacher, sample: Sample, k: int) -> str:
 def status(out: str | Path) -> dict[str, Any]:
     """How far a distillation is: `state` (asking or done), `wanted` and `recorded` responses, `requests` sent for them
     and how many of these were `repeated` because a kill or a failure lost the first, usage, and when done all of
-    `Distillation`. Teachers that cost nothing send no requests.
+    `Distillation`. Teachers that cost nothing send no requests. `opinions` and `opinion_usage` say the same of second
+    opinions; `cost` is that of both, where prices were given.
 
     Args:
         out: as given to `distill`.
@@ -220,7 +229,17 @@ def status(out: str | Path) -> dict[str, Any]:
     recorded = [log[key] for key in state["wanted"] if key in log]
     requests, repeated = RequestJournal(journal_of(places.log)).count(wanted)
     counts = {"wanted": len(wanted), "recorded": len(recorded), "requests": requests, "repeated": repeated}
-    return {**state, **counts, "usage": _usage(recorded)}
+    usage = {"usage": total_usage(response.usage for response in recorded), **_opinions_so_far(state, places)}
+    costs = [part["cost"] for part in (usage["usage"], usage["opinion_usage"]) if "cost" in part]
+    return {**state, **counts, **usage, **({"cost": round(sum(costs), 6)} if costs else {})}
+
+
+def _opinions_so_far(state: Mapping[str, Any], places: _Places) -> dict[str, Any]:
+    wanted = state.get("opinions_wanted", [])
+    log = read_opinions(places.opinions) if wanted else {}
+    recorded = [log[key].usage for key in wanted if key in log]
+    counts = {"wanted": len(wanted), "recorded": len(recorded)} if wanted else {}
+    return {"opinions": {**counts, **state.get("opinions", {})}, "opinion_usage": total_usage(recorded)}
 
 
 def filter_report(done: Distillation) -> str:
@@ -279,13 +298,6 @@ def _examples(dropped: Sequence[tuple[Candidate, str, str]]) -> dict[str, list[d
             text = candidate.completion[:1000]
             shown.append({"sample": candidate.sample.id, "k": candidate.k, "wrong": wrong, "completion": text})
     return examples
-
-
-def _usage(responses: Iterable[TeacherResponse]) -> dict[str, float]:
-    totals: Counter[str] = Counter()
-    for response in responses:
-        totals.update(response.usage)  # type: ignore[arg-type]  # sums floats as well as counts
-    return {name: round(float(total), 6) for name, total in sorted(totals.items())}
 
 
 def _save(path: Path, state: Mapping[str, Any]) -> None:

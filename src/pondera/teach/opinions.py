@@ -2,22 +2,23 @@
 
 The lexicon of `teach.filters.contradictions` sees what is said in its words only; a model reads the rest. It is asked
 about what every other filter let pass, because it costs. Answers are recorded under a hash of model, prompt and text
-before they are read, so the same thought is never asked about twice, in this run or another. Requests that failed and
-answers that cannot be read are counted and drop nothing.
+before they are read, with what they cost, so the same thought is never asked about twice, in this run or another.
+Requests that failed and answers that cannot be read are counted and drop nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pondera import prompts
 from pondera.core.answers import Numbers
 from pondera.errors import ConfigError, TeacherError
 from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, Outcome
+from pondera.teach.base import total_usage
 from pondera.teach.filters import Candidate
 
 PROMPT = "judge.contradiction"
@@ -33,16 +34,31 @@ class Opinions:
         num_asked: requests of this run; what is recorded is not asked again.
         num_unreadable: answers that are none.
         num_missing: requests without a reply; another run asks again.
+        usage: totals over the answers, those of earlier runs included.
     """
 
     contradictory: frozenset[tuple[str, int]]
     num_asked: int
     num_unreadable: int
     num_missing: int
+    usage: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """For reports."""
+        return {"asked": self.num_asked, "unreadable": self.num_unreadable, "missing": self.num_missing}
 
     def contradicts(self, candidate: Candidate) -> bool:
         """For `second_opinion_filter`."""
         return (candidate.sample.id, candidate.k) in self.contradictory
+
+
+@dataclass(frozen=True)
+class RecordedOpinion:
+    """One answer as it came, and what it cost: named numbers, empty in logs of versions that did not count."""
+
+    text: str
+    usage: Mapping[str, float]
 
 
 class SecondOpinion:
@@ -56,13 +72,20 @@ class SecondOpinion:
         self.client = client
         self.prompt = prompts.get(PROMPT)
 
-    def ask(self, candidates: Sequence[Candidate], body: Numbers, log: Path) -> Opinions:
+    def ask(
+        self,
+        candidates: Sequence[Candidate],
+        body: Numbers,
+        log: Path,
+        on_start: Callable[[list[str]], None] | None = None,
+    ) -> Opinions:
         """Opinions on candidates; those without a thought have nothing to be contradicted.
 
         Args:
             candidates: parsed and valid.
             body: the form of their answers, for the scale.
             log: JSONL file of recorded answers.
+            on_start: called with the keys of all answers that are wanted, before a request goes out.
 
         Raises:
             TeacherError: the service refuses everything, a limit is reached, or the log is damaged. What was answered
@@ -71,16 +94,20 @@ class SecondOpinion:
         questions = {(c.sample.id, c.k): self._question(c, body) for c in candidates if c.think}
         keys = {pair: self._key(text) for pair, text in questions.items()}
         text_of = {keys[pair]: text for pair, text in questions.items()}
-        answers = _read(log)
+        if on_start is not None:
+            on_start(list(text_of))
+        _cut_torn_line(log)
+        answers = read_opinions(log)
         missing = [key for key in text_of if key not in answers]
         self._record(missing, text_of, answers, log)
-        verdicts = {key: self.prompt.answer.parse(answers[key]) for key in text_of if key in answers}
+        verdicts = {key: self.prompt.answer.parse(answers[key].text) for key in text_of if key in answers}
         found = {key for key, answer in verdicts.items() if answer.fields.get("verdict") == "contradictory"}
         return Opinions(
             frozenset(pair for pair, key in keys.items() if key in found),
             num_asked=len(missing),
             num_unreadable=sum(not answer.is_valid for answer in verdicts.values()),
             num_missing=len(text_of) - len(verdicts),
+            usage=total_usage(answers[key].usage for key in verdicts),
         )
 
     def _question(self, candidate: Candidate, body: Numbers) -> str:
@@ -94,16 +121,19 @@ class SecondOpinion:
     def _key(self, text: str) -> str:
         return hashlib.sha256(json.dumps([self.client.model, self.prompt.hash, text]).encode()).hexdigest()
 
-    def _record(self, missing: Sequence[str], text_of: dict[str, str], answers: dict[str, str], log: Path) -> None:
+    def _record(
+        self, missing: Sequence[str], text_of: dict[str, str], answers: dict[str, RecordedOpinion], log: Path
+    ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
 
             def take(request: ChatRequest, outcome: Outcome) -> None:
                 if isinstance(outcome, ChatReply):
-                    line = {"key": request.key, "model": self.client.model, "text": outcome.text}
+                    usage = {**outcome.usage, "seconds": round(outcome.seconds, 6)}
+                    line = {"key": request.key, "model": self.client.model, "text": outcome.text, "usage": usage}
                     file.write(json.dumps(line) + "\n")
                     file.flush()
-                    answers[request.key] = outcome.text
+                    answers[request.key] = RecordedOpinion(outcome.text, usage)
 
             self.client.complete_all(self._requests(missing, text_of), take)
 
@@ -124,20 +154,31 @@ def numbers_of(body: object) -> Numbers:
     return body
 
 
-def _read(path: Path) -> dict[str, str]:
-    """Recorded answers by key; a last line that a kill cut off is dropped."""
+def read_opinions(path: Path) -> dict[str, RecordedOpinion]:
+    """Recorded answers by key; a missing file holds none, and a last line that a kill cut off is no answer.
+
+    Raises:
+        TeacherError: a complete line is no recorded answer.
+    """
     if not path.is_file():
         return {}
+    content = path.read_bytes()
+    answers: dict[str, RecordedOpinion] = {}
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            usage = {str(name): float(value) for name, value in record.get("usage", {}).items()}
+            answers[record["key"]] = RecordedOpinion(record["text"], usage)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise TeacherError(f"{path}:{number}: no recorded opinion; remove this line to ask again") from None
+    return answers
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.is_file():
+        return
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     if end < len(content):
         with path.open("r+b") as file:
             file.truncate(end)
-    answers: dict[str, str] = {}
-    for number, line in enumerate(content[:end].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            answers[record["key"]] = record["text"]
-        except (ValueError, KeyError, TypeError):
-            raise TeacherError(f"{path}:{number}: no recorded opinion; remove this line to ask again") from None
-    return answers
