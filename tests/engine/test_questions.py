@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from PIL import Image
 
 from pondera import prompts
 from pondera.config import DataSection, Recipe
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.data.manifest import write_manifest
-from pondera.engine.plans import make_card, plan_stages, read_samples
+from pondera.data.picture_hash import picture_hash
+from pondera.engine.plans import StagePlan, make_card, plan_stages, read_samples, with_pictures
 from pondera.engine.questions import questions
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import ModelCard
+from tests.models.tiny import noise_image
 
 CARD = ModelCard(prompt="short.rating", fast_prompt="", tasks={"degradation": "short.degradation"})
 OPTIMISER = {"learning_rate": 0.001}
 
 
-def _sample(name: str, task: str = "score", **more: object) -> Sample:
-    return Sample(id=name, media=(Media(f"{name}.png"),), task=task, mos=3.0, scale=FIVE_POINT, **more)  # type: ignore[arg-type]
+def _sample(name: str, task: str = "score", *, media: str = "", **more: object) -> Sample:
+    return Sample(id=name, media=(Media(media or f"{name}.png"),), task=task, mos=3.0, scale=FIVE_POINT, **more)  # type: ignore[arg-type]
 
 
 def _recipe(**changes: object) -> Recipe:
@@ -95,6 +100,21 @@ def test_stages_have_their_own_data_and_prompts_and_what_was_seen_before_counts(
     assert first.card.trained_on == ("first",) and second.card.trained_on == ("first", "second")
     assert (first.card.prompt, second.card.prompt) == ("quality.short", "short.rating")
     assert {s.dataset for s in first.train} == {"first"} and {s.dataset for s in second.train} == {"second"}
+
+
+def test_the_card_keeps_a_picture_of_each_content_and_those_of_the_model_before(tmp_path):
+    for seed, name in enumerate("abr"):
+        Image.fromarray(noise_image(seed=seed)).save(tmp_path / f"{name}.png")
+    path_of = {name: str(tmp_path / f"{name}.png") for name in "abr"}
+    damaged = (Media(path_of["b"]), Media(path_of["r"], role="reference"))
+    train = [_sample("a", media=path_of["a"]), _sample("again", media=path_of["b"], reference="a")]
+    train.append(replace(_sample("d", reference="r"), media=damaged))
+    (tmp_path / "before").mkdir()
+    ModelCard(pictures=("f" * 64,)).save(tmp_path / "before")
+    plan = with_pictures(StagePlan(_recipe().stages[0], CARD, train, []), _recipe(), tmp_path / "before")
+    assert set(plan.card.pictures) == {picture_hash(path_of["a"]), picture_hash(path_of["r"]), "f" * 64}
+    plan.card.save(tmp_path)
+    assert ModelCard.read(tmp_path).pictures == plan.card.pictures
 
 
 def test_several_manifests_are_read_as_one_and_only_scores_are_held_out(tmp_path):

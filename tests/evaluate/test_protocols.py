@@ -1,11 +1,16 @@
 """Protocols as data; leakage refused."""
 
 import pytest
+from PIL import Image
 
 from pondera.core.records import FIVE_POINT, Media, Sample
+from pondera.data.images import load_image
+from pondera.data.photographs import list_photographs
+from pondera.data.picture_hash import picture_hash
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate.leakage import domains, find_leaks, refuse_leaks, without_tested
 from pondera.evaluate.protocols import list_protocols, load_protocol
+from pondera.models.loading import ModelCard, resolve
 
 
 def _sample(name, dataset="koniq10k", split="test", reference=None, path=None):
@@ -168,6 +173,33 @@ def test_photographs_that_another_set_in_training_is_made_from_are_a_leak(name, 
     assert bool(found) is leaks
     assert all("shared origin" in str(leak) for leak in found)
     assert bool(find_leaks(tested, [_sample("b", "synthetic", "train", "kodak-01", "b.png")])) is leaks
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Half-size JPEG copies of a bundled training photograph (1) and of a test one (3), in a data set of a user."""
+    samples = []
+    for path in (list_photographs()[0], list_photographs()[2]):
+        copy = tmp_path / f"{path.stem}-copy.jpg"
+        Image.fromarray(load_image(path)).reduce(2).save(copy, quality=50)
+        samples.append(_sample(path.stem, "holiday", None, path=str(copy)))
+    return samples
+
+
+def test_bundled_training_photographs_are_known_under_another_name(copies):
+    (leak,) = find_leaks(copies, [], trained_on=["synthetic"])
+    assert str(leak) == "holiday: 1 samples, the same pictures are in training, under another name"
+    assert domains({"h": copies}, ["synthetic"], leaks=[leak]) == {"h": "shared origin"}
+    assert find_leaks(copies, [], trained_on=["csiq"]) == []
+    assert "synthetic" in ModelCard.read(resolve("nano")).trained_on  # so that the packaged model is refused
+
+
+def test_pictures_on_the_model_card_are_known_under_another_name(copies):
+    known = [picture_hash(list_photographs()[2])]
+    assert [leak.num_samples for leak in find_leaks(copies, [], ["csiq"], known)] == [1]
+    assert find_leaks(copies, [], ["holiday"], known) != []  # its split is not named
+    held_out = [_sample(s.id, "holiday", "test", path=s.path()) for s in copies]
+    assert find_leaks(held_out, [], ["holiday"], known) == []  # the owner's division is not questioned
 
 
 def test_own_photographs_and_a_held_out_split_of_the_same_set_are_no_shared_origin():

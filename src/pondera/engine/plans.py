@@ -21,6 +21,7 @@ from pondera.config import (
 )
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
+from pondera.data.picture_hash import picture_hashes
 from pondera.data.presentation import Layout
 from pondera.engine.rationale_sources import measured_rationales
 from pondera.errors import ConfigError, TrainingError
@@ -95,6 +96,27 @@ def make_card(
         )
     _ = card.scale  # refuses a prompt that asks for no score
     return card
+
+
+def with_pictures(plan: StagePlan, recipe: Recipe, previous: Path | None) -> StagePlan:
+    """The plan with a hash of one picture of every training content on its card, and those seen before.
+
+    A reference stands for what was made from it. Pictures without a hash (see `picture_hash`) and videos are left out.
+
+    Args:
+        plan: of a stage.
+        recipe: that it is of.
+        previous: folder of the model that it starts from; None where that is the recipe's own start.
+    """
+    before = [ModelCard.read(previous)] if previous else _cards_of(recipe.model)
+    path_of: dict[tuple[str, str], str] = {}
+    for sample in plan.train:
+        if sample.kind == "image":
+            references = [media.path for media in sample.media if media.role == "reference"]
+            path_of.setdefault((sample.dataset, sample.content), (*references, sample.main_path)[0])
+    own = from_first(lambda: picture_hashes(path_of.values()))
+    seen = {*own.values(), *(text for card in before for text in card.pictures)}
+    return replace(plan, card=replace(plan.card, pictures=tuple(sorted(seen))))
 
 
 def explained(plan: StagePlan, out: Path, seed: int) -> StagePlan:

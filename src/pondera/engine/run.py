@@ -13,7 +13,7 @@ from pondera.engine.callbacks import check_trackers, load_callbacks
 from pondera.engine.cold_start import run_cold_start
 from pondera.engine.files import discard, new_folder, saving
 from pondera.engine.keeping import discard_candidates
-from pondera.engine.plans import StagePlan, explained, plan_stages
+from pondera.engine.plans import StagePlan, explained, plan_stages, with_pictures
 from pondera.engine.pretrain import run_pretrain
 from pondera.engine.rationale_sources import rejection_sampled
 from pondera.engine.reinforce import References, run_reinforce
@@ -87,6 +87,7 @@ def _run_stage(
     stage, folder = plan.stage, out / "stages" / plan.stage.name
     if not resume:
         refuse_interrupted(stage.name, folder)
+    plan = with_pictures(plan, recipe, previous)
     family = start_model(recipe, stage, previous, plans)
     folder.mkdir(parents=True, exist_ok=True)
     train = plan.train

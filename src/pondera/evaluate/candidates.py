@@ -44,10 +44,12 @@ class Candidate:
         ask: from a question, see `question.questions`, to the model that is asked it; raises ConfigError where the
             model has no prompt for it.
         trained_on: datasets on its card.
+        pictures: hashes of training pictures on its card.
     """
 
     ask: Callable[[str], Asked]
     trained_on: tuple[str, ...]
+    pictures: tuple[str, ...] = ()
 
 
 Load = Callable[[str], Candidate]
@@ -91,7 +93,7 @@ def load_candidate(
             reads=Reads("text" in prompt.fields, assessor.card.view.reference),
         )
 
-    return Candidate(ask, tuple(loaded.card.trained_on))
+    return Candidate(ask, tuple(loaded.card.trained_on), tuple(loaded.card.pictures))
 
 
 def ask_all(model: str, candidate: Candidate, task: Task) -> dict[str, Asked]:

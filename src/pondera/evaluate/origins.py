@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from pondera.core.records import Media, Sample
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
+from pondera.data.picture_hash import picture_hashes
 
 SHARED_ORIGIN = "shared origin"  # the mark of a tested set that shows photographs of training under another name
 KODAK = "the Kodak images"
@@ -84,6 +85,16 @@ def shares_origin(samples: Iterable[Sample], train: Iterable[Sample], names: Col
     """
     known = origins(train, names)
     return any(shared_with(sample, known) for sample in samples)
+
+
+def origin_pictures(known: Collection[Origin]) -> list[str]:
+    """Hashes of the Kodak images that things of these origins were made from, to know them under any name.
+
+    Args:
+        known: from `origins`; one that does not name its image may be made from any of them.
+    """
+    named = {one.content for one in known}
+    return list(picture_hashes(str(p) for p in list_photographs() if p.stem in named or None in named).values())
 
 
 def bundled_training_photographs() -> list[Sample]:

@@ -56,7 +56,7 @@ def record_models(
     digest = samples_digest(task.samples)
     for model in models:
         candidate = load(model)
-        leaks = task.leaks(candidate.trained_on)
+        leaks = task.leaks(candidate.trained_on, candidate.pictures)
         if not allow_leakage:
             refuse_leaks(leaks)
         asked = ask_all(model, candidate, task)

@@ -40,14 +40,15 @@ class Task:
     protocol: Protocol | None
     facts: dict[str, Any]
 
-    def leaks(self, trained_on: Collection[str]) -> list[Leak]:
+    def leaks(self, trained_on: Collection[str], pictures: Sequence[str] = ()) -> list[Leak]:
         """What a model has seen of the test, see `leakage.find_leaks`.
 
         Args:
             trained_on: datasets on the card of the model.
+            pictures: hashes of training pictures on it.
         """
         own = [sample for sample in self.train if sample.dataset in trained_on]
-        return find_leaks(self.originals, [*self.known_train, *own], trained_on)
+        return find_leaks(self.originals, [*self.known_train, *own], trained_on, pictures)
 
     @property
     def views(self) -> dict[str, tuple[str, str]]:
@@ -76,7 +77,7 @@ class Task:
         """
         facts: dict[str, Any] = {"trained_on": sorted(trained_on)}
         if self.protocol is None or trained_on:
-            facts["domains"] = domains(self.by_name(), trained_on, self.known_train)
+            facts["domains"] = domains(self.by_name(), trained_on, self.known_train, leaks)
         if leaks:
             facts["leakage"] = [str(leak) for leak in leaks]
         return facts

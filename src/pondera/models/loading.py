@@ -55,6 +55,8 @@ class ModelCard:
         max_new_tokens: longest completion.
         view: how videos are shown to it.
         trained_on: datasets seen in training, so that evaluation can mark what is in-domain.
+        pictures: hashes of pictures seen in training, one a content (`data.picture_hash`), so that evaluation knows
+            them under any name; empty where none were recorded.
         recipe: what made it.
     """
 
@@ -65,6 +67,7 @@ class ModelCard:
     max_new_tokens: int = 96
     view: Layout = field(default_factory=Layout)
     trained_on: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = field(default=(), repr=False)
     recipe: str = ""
 
     @property
@@ -139,7 +142,8 @@ class ModelCard:
             return cls(**_STOCK[kind], max_new_tokens=512)
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            values["trained_on"] = tuple(values.get("trained_on", ()))
+            for name in ("trained_on", "pictures"):
+                values[name] = tuple(values.get(name, ()))
             values["view"] = Layout(**values.get("view", {}))
             return cls(**values)
         except (TypeError, ValueError) as error:
