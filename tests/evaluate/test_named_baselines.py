@@ -91,8 +91,6 @@ def test_what_cannot_be_fitted_is_refused_before_anything_is_scored(manifest, tm
         check_baselines(videos, ["mean", "brisque"])
     with pytest.raises(ConfigError, match="did you mean bright"):
         check_baselines(task, ["pyiqa:brigt"])
-    with pytest.raises(DatasetError, match="a pristine picture for NIQE, and also in the test"):
-        check_baselines(task, ["niqe"], pristine=[tmp_path / "0.png"])
 
 
 def test_a_missing_tested_file_is_counted_by_every_baseline_that_reads_files(manifest, tmp_path):
@@ -109,10 +107,17 @@ def test_a_protocol_decides_which_sets_a_baseline_learns_from(manifest):
     assert [len(choose_samples([manifest], protocol=p).to_fit()) for p in (elsewhere, here)] == [0, 3]
 
 
-def test_a_tested_picture_cannot_be_pristine(manifest, tmp_path):
+@pytest.mark.parametrize("name", ["0.png", "copy.webp"])
+def test_a_tested_picture_is_pristine_only_by_force_and_then_marked(manifest, tmp_path, name):
     task = choose_samples([manifest], split="test")
-    with pytest.raises(DatasetError, match=r"0\.png: a pristine picture for NIQE, and also in the test"):
-        evaluate_baselines(task, ["niqe"], out=tmp_path, pristine=[tmp_path / "0.png"])
+    Image.open(tmp_path / "0.png").save(tmp_path / "copy.webp", quality=80)
+    with pytest.raises(DatasetError, match=r"crops: 1 samples, .*--pristine, .*--allow-leakage"):
+        check_baselines(task, ["niqe"], pristine=[tmp_path / name])
+    check_baselines(task, ["niqe"], pristine=[tmp_path / name], allow_leakage=True)
+    (found,) = evaluate_baselines(task, ["niqe"], out=tmp_path, pristine=[tmp_path / name, *TRAIN])
+    assert found.protocol["leakage"][0].startswith("crops: 1 samples, the same ")
+    (clean,) = evaluate_baselines(task, ["niqe"], out=tmp_path, pristine=TRAIN)
+    assert "leakage" not in clean.protocol
 
 
 class StandIn:

@@ -147,7 +147,7 @@ def evaluate(
 
     names = list(dict.fromkeys(models or [model_for(kind, None)]))
     tested_against = _place(baseline, [*(e.name for e in earlier), *simple, *names])
-    check_baselines(task, simple, pristine=pristine or [])
+    check_baselines(task, simple, pristine=pristine or [], allow_leakage=allow_leakage)
     if not merge:
         quiet_loading()
         suite.record_models(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pondera.core.records import Media, Sample
 from pondera.data.images import list_media
-from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
+from pondera.data.picture_hash import picture_hashes
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate.assessing import Progress
 from pondera.evaluate.baselines import Baseline, file_size_predictor, mean_predictor, subset_mean_predictor
-from pondera.evaluate.leakage import find_leaks
+from pondera.evaluate.leakage import Leak, find_leaks
 from pondera.evaluate.natural import brisque_predictor, fit_pristine, niqe_predictor
 from pondera.evaluate.origins import bundled_training_photographs
 from pondera.evaluate.pyiqa_metrics import check_metric, pyiqa_metric
 from pondera.evaluate.run import Evaluation, evaluation_of
-from pondera.evaluate.store import content_keys
 from pondera.evaluate.suite import folder_name
 from pondera.evaluate.task import Task
 
@@ -48,24 +48,27 @@ def baseline_names(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def check_baselines(task: Task, names: Sequence[str], *, pristine: Sequence[Path] = ()) -> None:
+def check_baselines(
+    task: Task, names: Sequence[str], *, pristine: Sequence[Path] = (), allow_leakage: bool = False
+) -> None:
     """Refuse what cannot be fitted or had, before a model scores for hours. Nothing is fitted.
 
     Args:
         task: the samples.
         names: from `baseline_names`.
         pristine: as in `evaluate_baselines`.
+        allow_leakage: go on where a pristine picture is also tested.
 
     Raises:
         ConfigError: BRISQUE for videos, or a metric of pyiqa that cannot be had.
-        DatasetError: nothing is left to fit on, or a pristine picture is also tested.
+        DatasetError: nothing is left to fit on, or a pristine picture is also tested, unless that is allowed.
     """
     fitted = [name for name in names if name in _FITTED]
     train = task.to_fit() if fitted else []
     for name in fitted:
         _check_fit(name, task, train)
-    if "niqe" in names:
-        _pristine_pictures(pristine, task)
+    if "niqe" in names and not allow_leakage:
+        _refuse_tested_pristine(task, pristine)
     for name in names:
         if name.startswith(PYIQA):
             check_metric(name.removeprefix(PYIQA))
@@ -83,7 +86,7 @@ def evaluate_baselines(
     """Fit, answer, measure, and save each below OUT/baselines.
 
     Those that learn from labels (mean, subset, size, brisque) are fitted on the training samples of the manifests that
-    share neither file nor content with a tested one.
+    share neither file nor content with a tested one. What `check_baselines` says of pristine pictures is marked here.
 
     Args:
         task: the samples.
@@ -95,15 +98,15 @@ def evaluate_baselines(
 
     Raises:
         ConfigError: a metric of pyiqa cannot be had.
-        DatasetError: nothing is left to fit on, or a pristine picture is also tested.
+        DatasetError: nothing is left to fit on.
         MediaError: a picture to fit on cannot be read.
     """
     evaluations = []
     for done, name in enumerate(names, start=1):
         baseline = _made(name, task, pristine, device)
         protocol = {"model": baseline.title, "baseline": name, **task.facts, **baseline.facts}
-        if name == "measuring" or (name == "niqe" and not pristine):
-            protocol |= _shared_with_bundled(task)
+        if leaks := _leaks(name, task, pristine):
+            protocol["leakage"] = [str(leak) for leak in leaks]
         answers = list(baseline.assess(task.originals))
         evaluation = evaluation_of(task.samples, answers, name=baseline.title, protocol=protocol, views=task.views)
         evaluation.save(baseline_folder(out, name))
@@ -122,7 +125,7 @@ def _made(name: str, task: Task, pristine: Sequence[Path], device: str | None) -
     if name in _FITTED:
         return _fitted(name, task)
     if name == "niqe":
-        return niqe_predictor(fit_pristine(_pristine_pictures(pristine, task)))
+        return niqe_predictor(fit_pristine([Path(sample.path()) for sample in _pristine_samples(pristine)]))
     if name == "measuring":
         return _measuring()
     return pyiqa_metric(name.removeprefix(PYIQA), device=device)
@@ -153,28 +156,34 @@ def _check_fit(name: str, task: Task, train: Sequence[Sample]) -> None:
         )
 
 
-def _pristine_pictures(pristine: Sequence[Path], task: Task) -> list[Path]:
-    """The user's, or ours; never one that is tested, or that a tested one was made from."""
-    own = [path for path in list_photographs() if PHOTOGRAPH_SPLITS[path.stem] == "train"]
-    pictures = list_media(pristine) if pristine else own
-    tested = {_file_key(media.path) for sample in task.originals for media in sample.media}
-    for path in pictures:
-        if _file_key(str(path)) in tested:
-            raise DatasetError(
-                f"{path}: a pristine picture for NIQE, and also in the test: NIQE would find it natural by "
-                "construction; give others with --pristine"
-            )
-    return pictures
+def _pristine_samples(pristine: Sequence[Path]) -> list[Sample]:
+    """What NIQE is fitted on: the user's pictures, or ours."""
+    if not pristine:
+        return bundled_training_photographs()
+    return [Sample(str(path), (Media(str(path)),), dataset="pristine pictures") for path in list_media(pristine)]
 
 
-def _shared_with_bundled(task: Task) -> dict[str, list[str]]:
-    """For the report: tested samples made from the photographs that these baselines' constants come from."""
-    leaks = find_leaks(task.originals, bundled_training_photographs())
-    return {"leakage": [str(leak) for leak in leaks]} if leaks else {}
+def _refuse_tested_pristine(task: Task, pristine: Sequence[Path]) -> None:
+    """Stop where NIQE would be fitted on a picture that is tested, or that a tested one was made from."""
+    pictures = [replace(sample, dataset="pristine pictures") for sample in _pristine_samples(pristine)]  # no origin
+    if leaks := _showing_same(task, pictures):
+        raise DatasetError(
+            f"NIQE is fitted on pictures that are also tested ({'; '.join(map(str, leaks))}), and would find them "
+            "natural by construction. Give others with --pristine, leave niqe out of --baselines, or force it with "
+            "--allow-leakage: the report then says so"
+        )
 
 
-def _file_key(path: str) -> str:
-    return content_keys([Sample(path, (Media(path),))])[0]
+def _leaks(name: str, task: Task, pristine: Sequence[Path]) -> list[Leak]:
+    """For the report: tested samples that show, or are made from, what a baseline's constants come from."""
+    if name not in _UNFITTED:
+        return []
+    return _showing_same(task, _pristine_samples(pristine if name == "niqe" else ()))
+
+
+def _showing_same(task: Task, pictures: Sequence[Sample]) -> list[Leak]:
+    own = picture_hashes(sample.path() for sample in pictures)
+    return find_leaks(task.originals, pictures, pictures=list(own.values()))
 
 
 def _measuring() -> Baseline:
