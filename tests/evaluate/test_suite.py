@@ -104,7 +104,12 @@ def test_systems_are_tested_against_the_first_model_or_the_one_that_is_named(man
     assert pairs(0) == [("subset", "a"), ("subset", "b")]
     assert [c["baseline"] for c in compare_with_baseline([simple, simple, a], 2)] == ["a", "a"]
     page = write_documents(tmp_path / "out", [simple, a, b], title="t", baseline=2).read_text(encoding="utf-8")
-    assert "The other systems are tested against b." in page
+    assert "The other systems are tested against b." in page and "so not compared" not in page
+    rows = [{**row, "score": 3.0} for row in simple.rows]
+    mean = replace(simple, name="mean label", rows=rows, metrics=measure(rows))
+    page = write_documents(tmp_path / "out", [mean, a, b], title="t").read_text(encoding="utf-8")
+    note = "Without a correlation, so not compared: mean label."
+    assert note in page and note in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
 
 
 def test_comparisons_are_saved_for_the_run_and_in_the_metrics_of_each_system_of_it(manifest, tmp_path):

@@ -145,6 +145,7 @@ def results_table(
         tuple(domain_of.get(test_of.get(name, name), "") for name in columns),
         tuple(comparisons),
         tuple(lost for e in evaluations for lost in _lost(e, key)),
+        tuple(e.name for e in evaluations if not math.isfinite(e.metrics["overall"]["srcc"])),
     )
 
 

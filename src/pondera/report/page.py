@@ -140,6 +140,7 @@ def render_report(
         distortions=_distortion_tables(metrics),
         bars=[(name, Markup(figure)) for name, figure in _bars(systems)],
         comparisons=comparisons,
+        uncompared=[s.name for s in systems if not math.isfinite(s.metrics["overall"]["srcc"])],
         difference=Markup(_difference_figure(comparisons)),
         scatters=[(caption, Markup(figure)) for caption, figure in _scatters(systems)],
         thinned=svg.MOST_POINTS if any(len(system.rows) > svg.MOST_POINTS for system in systems) else 0,

@@ -72,6 +72,7 @@ class Results:
         domains: "in", "cross" or "shared origin" by column, where known.
         comparisons: of systems with the baseline, see `evaluate.compare_systems`.
         answers: of the parts with answers that could not be read.
+        uncompared: systems that `comparisons` leaves out, because they have no correlations.
     """
 
     columns: tuple[str, ...]
@@ -80,6 +81,7 @@ class Results:
     domains: tuple[str, ...] = ()
     comparisons: tuple[Mapping[str, Any], ...] = ()
     answers: tuple[Answers, ...] = ()
+    uncompared: tuple[str, ...] = ()
 
     @property
     def sources(self) -> list[str]:
@@ -210,6 +212,8 @@ def _differences(results: Results) -> _Table:
         f"Difference from {names}, paired by sample on those that both could score; brackets are 95 % intervals, "
         "contents drawn whole; p is two-sided. PLCC is raw."
     )
+    if results.uncompared:
+        caption += f" Without a correlation, so not compared: {', '.join(results.uncompared)}."
     return _Table(caption, ("System", "set", "n", "SRCC", "p", "PLCC", "p"), tuple(rows))
 
 
