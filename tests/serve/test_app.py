@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import threading
+from functools import partial
 
 import httpx2
 import pytest
@@ -16,6 +17,7 @@ from pondera.assess import Assessor
 from pondera.models import ModelCard
 from pondera.serve import Limits, create_app
 from pondera.serve.batches import BatchWorker, QueueFull
+from pondera.serve.images import EncodedImage
 from tests.models.tiny import noise_image, tiny_family
 
 QUESTION = "Rate the quality of this image. Think first."
@@ -143,8 +145,13 @@ def test_a_score_is_the_record_of_the_command_line(app, assessor, mode):
 WRONG = {
     "not JSON": ({"content": b"{"}, 400, "Invalid JSON"),
     "another model": ({"json": chat(model="gpt")}, 404, "there is no model 'gpt' here; ask for 'tiny'"),
-    "an unknown setting": ({"json": chat(logit_bias={})}, 400, "logit_bias"),
-    "streaming": ({"json": chat(stream=True)}, 400, "stream"),
+    "an unknown setting": ({"json": chat(mirostat=2)}, 400, "mirostat"),
+    "a setting that would be ignored": ({"json": chat(top_p=0.9)}, 400, "top_p is not supported, it may only be 1;"),
+    "a stop word": ({"json": chat(stop=["</think>"])}, 400, "stop is not supported"),
+    "a format": ({"json": chat(response_format={"type": "json_object"})}, 400, 'may only be {"type": "text"}'),
+    "a tool": ({"json": chat(tools=[{"type": "function"}])}, 400, "tools is not supported"),
+    "log-probabilities": ({"json": chat(logprobs=True)}, 400, "logprobs is not supported"),
+    "options of no stream": ({"json": chat(stream_options={"include_usage": True})}, 400, "stream: true only"),
     "an address": ({"json": chat(image="http://127.0.0.1/a.png")}, 400, "fetches no addresses"),
     "a file": ({"json": chat(image="file:///etc/passwd")}, 400, "must be a data URL"),
     "broken base64": ({"json": chat(image="data:image/png;base64,%%%")}, 400, "not valid base64"),
@@ -223,6 +230,107 @@ def test_requests_beyond_the_queue_are_refused():
     go.set()
     assert all(future.result(timeout=5) for future in [first, *waiting])
     worker.close()
+
+
+# What openai 3.57.0 sent for chat.completions.create(...) with these arguments, recorded at a server of its own; the
+# address of the image and the model's name apart.
+SENT_BY_OPENAI = {
+    "frequency_penalty": 0, "logit_bias": {}, "logprobs": False, "max_completion_tokens": 8, "metadata": {"a": "b"},
+    "n": 1, "presence_penalty": 0.0, "response_format": {"type": "text"}, "seed": 7, "stop": [], "stream_options": None,
+    "temperature": 0, "tools": [], "top_p": 1, "user": "me",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("detail", ["auto", "low", "high", None])
+def test_settings_that_change_nothing_are_accepted_from_foreign_clients(app, detail):
+    body = chat(max_tokens=8)
+    plain = post_chat(app, body).json()
+    body["messages"][0]["content"][0]["image_url"]["detail"] = detail
+    del body["max_tokens"]
+    foreign = post_chat(app, body | SENT_BY_OPENAI).json()
+    assert foreign["choices"] == plain["choices"] and foreign["usage"] == plain["usage"]
+
+
+@pytest.mark.parametrize("with_usage", [True, False])
+def test_a_stream_holds_what_the_whole_reply_holds(app, with_usage):
+    body = chat(n=2, temperature=1.0, seed=3, max_tokens=8)
+    whole = post_chat(app, body).json()
+    options = {"stream_options": {"include_usage": True}} if with_usage else {}
+    response = post_chat(app, body | {"stream": True, **options})
+    assert response.headers["content-type"].startswith("text/event-stream")
+    *lines, end, rest = response.text.split("\n\n")
+    assert (end, rest) == ("data: [DONE]", "")
+    events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert {event["object"] for event in events} == {"chat.completion.chunk"}
+    for choice in whole["choices"]:
+        pieces = [x for event in events for x in event["choices"] if x["index"] == choice["index"]]
+        assert "".join(piece["delta"].get("content", "") for piece in pieces) == choice["message"]["content"]
+        assert pieces[0]["delta"]["role"] == "assistant" and pieces[-1]["finish_reason"] == choice["finish_reason"]
+    assert [event["usage"] for event in events if "usage" in event] == ([whole["usage"]] if with_usage else [])
+
+
+def test_one_model_can_be_asked_for_by_name(app):
+    found, other = exchange(app, ("GET", "/v1/models/tiny", {}), ("GET", "/v1/models/a/b", {}))
+    assert found.json()["id"] == "tiny"
+    assert other.status_code == 404 and other.json()["error"]["code"] == "model_not_found"
+
+
+def test_an_image_is_decoded_when_its_turn_comes_and_not_while_it_waits(assessor, monkeypatch):
+    app = create_app(assessor, "tiny", Limits(batch_size=1))
+    go, decoded, generate = threading.Event(), [], assessor.backend.generate
+    decode = EncodedImage.decode
+    monkeypatch.setattr(EncodedImage, "decode", lambda self: decoded.append(self) or decode(self))
+    monkeypatch.setattr(assessor.backend, "generate", lambda *args, **more: go.wait(30) and generate(*args, **more))
+
+    async def run():
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            send = partial(client.post, "/v1/chat/completions", json=chat(max_tokens=2))
+            tasks = [asyncio.create_task(send()) for _ in range(4)]
+            while not decoded:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            at_work = len(decoded)
+            go.set()
+            return at_work, [response.status_code for response in await asyncio.gather(*tasks)]
+
+    assert asyncio.run(run()) == (1, [200] * 4)
+    assert len(decoded) == 4
+
+
+def test_requests_that_hold_too_many_bytes_together_are_sent_away_until_others_are_answered(assessor, monkeypatch):
+    body = json.dumps(chat(image=url_of(png(size=(200, 200))), max_tokens=2)).encode()
+    size = len(body)
+    app = create_app(assessor, "tiny", Limits(body_bytes=size, waiting_bytes=1))  # room for two of the longest
+    go, generate = threading.Event(), assessor.backend.generate
+    monkeypatch.setattr(assessor.backend, "generate", lambda *args, **more: go.wait(30) and generate(*args, **more))
+
+    async def run():
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            send = partial(client.post, "/v1/chat/completions", content=body)
+            tasks = [asyncio.create_task(send()) for _ in range(3)]
+            (refused,) = (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=30))[0]
+            go.set()
+            answered = await asyncio.gather(*tasks)
+            return refused.result(), [response.status_code for response in answered], (await send()).status_code
+
+    refused, statuses, later = asyncio.run(run())
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert f"of {2 * size} bytes" in refused.json()["error"]["message"]
+    assert sorted(statuses) == [200, 200, 429] and later == 200
+
+
+def test_a_damaged_image_costs_its_own_request_only(app, monkeypatch):
+    """Its head is fine, so that it is found when its turn comes, beside others of its batch."""
+    damaged = png(size=(200, 200))[:20_000]
+    bodies = [{"image": url_of(content), "mode": "fast"} for content in (png(), damaged, png(1))]
+    scores = exchange(app, *(("POST", "/v1/score", {"json": body}) for body in bodies))
+    chats = [chat(image=url_of(content), max_tokens=2) for content in (png(), damaged, png(1))]
+    replies = exchange(app, *(("POST", "/v1/chat/completions", {"json": body}) for body in chats))
+    for responses in (scores, replies):
+        assert [response.status_code for response in responses] == [200, 400, 200]
+        assert responses[1].json()["error"]["code"] == "bad_image"
 
 
 def test_a_full_queue_is_status_429_with_a_time_to_come_back(assessor, monkeypatch):

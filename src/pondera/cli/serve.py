@@ -19,6 +19,9 @@ def serve(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Requests computed side by side.")] = 16,
     waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; more are sent away (429).")] = 256,
+    waiting_mb: Annotated[
+        float, typer.Option(min=0.001, help="What requests that wait may hold, in MB; more are sent away (429).")
+    ] = 512,
     max_body_mb: Annotated[float, typer.Option(min=0.001, help="Longest request, in MB.")] = 32,
     max_pixels: Annotated[int, typer.Option(min=1, help="Largest image.")] = 50_000_000,
     allow_urls: Annotated[
@@ -45,6 +48,7 @@ def serve(
         body_bytes=int(max_body_mb * 1e6),
         image_pixels=max_pixels,
         waiting=waiting,
+        waiting_bytes=int(waiting_mb * 1e6),
         batch_size=batch_size,
         allow_urls=allow_urls,
     )

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from pondera.assess import Assessor
 from pondera.errors import MediaError, PonderaError
 from pondera.serve.batches import BatchWorker, QueueFull
-from pondera.serve.compute import ChatGroup, ChatJob, Completed, ScoreGroup, compute
-from pondera.serve.images import decode, fetch, read_data_url
+from pondera.serve.compute import ChatGroup, ChatJob, ScoreGroup, compute
+from pondera.serve.images import EncodedImage, check, fetch, read_data_url
 from pondera.serve.protocol import ChatBody, ScoreBody, TextPart
+from pondera.serve.replies import chat_events, chat_reply
+from pondera.serve.room import Held, Room
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -39,6 +39,7 @@ class Limits:
         image_pixels: largest image.
         images: most images in a request.
         waiting: requests that may wait for the model; more are sent away with status 429.
+        waiting_bytes: what all requests that are not answered yet may hold; likewise. At least two longest requests.
         batch_size: requests computed side by side.
         allow_urls: fetch images from http and https addresses. Whoever can reach the server can then make it read any
             address that the server can reach.
@@ -48,6 +49,7 @@ class Limits:
     image_pixels: int = 50_000_000
     images: int = 16
     waiting: int = 256
+    waiting_bytes: int = 512 << 20
     batch_size: int = 16
     allow_urls: bool = False
 
@@ -67,7 +69,8 @@ def create_app(assessor: Assessor, name: str, limits: Limits = Limits()) -> Fast
         limits: of requests.
     """
     worker = BatchWorker(partial(compute, assessor), batch_size=limits.batch_size, max_waiting=limits.waiting)
-    began = int(time.time())
+    room = Room(max(limits.waiting_bytes, 2 * limits.body_bytes))
+    described = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "pondera"}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,41 +81,78 @@ def create_app(assessor: Assessor, name: str, limits: Limits = Limits()) -> Fast
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        model = {"id": name, "object": "model", "created": began, "owned_by": "pondera"}
-        return {"object": "list", "data": [model]}
+        return {"object": "list", "data": [described]}
 
-    @app.post("/v1/chat/completions")
-    async def chat(request: Request) -> dict[str, Any]:
-        body = _parsed(ChatBody, await _read(request, limits.body_bytes))
-        if body.model != name:
-            raise _Refused(404, f"there is no model {body.model!r} here; ask for {name!r}", "model_not_found")
-        images = iter([await _image(url, limits) for url in _counted(body.image_urls(), limits.images)])
-        shown = [part.text if isinstance(part, TextPart) else next(images) for part in body.shown()]
-        job = ChatJob(shown, body.text(), body.max_completion_tokens or body.max_tokens, body.seed)
-        completed = await asyncio.wrap_future(worker.submit(ChatGroup(body.n, body.temperature), job))
-        return _chat_reply(name, completed)
+    @app.get("/v1/models/{asked:path}")
+    async def model(asked: str) -> dict[str, Any]:
+        _check_name(asked, name)
+        return described
+
+    @app.post("/v1/chat/completions", response_model=None)
+    async def chat(request: Request) -> Response:
+        with room.held() as held:
+            group, job, asked = await _chat_job(request, name, limits, held)
+            completed = await asyncio.wrap_future(worker.submit(group, job))
+        reply = chat_reply(name, completed)
+        if not asked.stream:
+            return JSONResponse(reply)
+        events = chat_events(reply, with_usage=asked.with_usage)
+        return StreamingResponse(events, media_type="text/event-stream")
 
     @app.post("/v1/score")
     async def score(request: Request) -> dict[str, Any]:
-        content = await _read(request, limits.body_bytes)
-        if request.headers.get("content-type", "").startswith("image/"):
-            body = _checked(ScoreBody, {**request.query_params, "image": ""})
-            image = await asyncio.to_thread(decode, content, limits.image_pixels)
-        else:
-            body = _parsed(ScoreBody, content)
-            image = await _image(body.image, limits)
-        group = ScoreGroup(body.mode, tuple(sorted(body.options().items())))
-        assessment = await asyncio.wrap_future(worker.submit(group, image))
+        with room.held() as held:
+            group, image = await _score_job(request, limits, held)
+            assessment = await asyncio.wrap_future(worker.submit(group, image))
         return assessment.to_dict()
 
     _answer_errors(app)
     return app
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    """The body, as long as it is short enough."""
+@dataclass(frozen=True)
+class _Streaming:
+    """How the answer goes out."""
+
+    stream: bool
+    with_usage: bool
+
+
+async def _chat_job(request: Request, name: str, limits: Limits, held: Held) -> tuple[ChatGroup, ChatJob, _Streaming]:
+    """What to compute. The body ends with this function: while the job waits, only encoded images are held."""
+    body = _parsed(ChatBody, await _read(request, limits.body_bytes, held))
+    _check_name(body.model, name)
+    urls = body.image_urls()
+    if len(urls) > limits.images:
+        raise _Refused(400, f"{len(urls)} images are too many; the limit is {limits.images}")
+    images = iter(await _images(urls, limits, held))
+    shown = [part.text if isinstance(part, TextPart) else next(images) for part in body.shown()]
+    job = ChatJob(shown, body.text(), body.max_completion_tokens or body.max_tokens, body.seed)
+    return ChatGroup(body.n, body.temperature), job, _Streaming(body.stream, body.with_usage())
+
+
+async def _score_job(request: Request, limits: Limits, held: Held) -> tuple[ScoreGroup, EncodedImage]:
+    content = await _read(request, limits.body_bytes, held)
+    if request.headers.get("content-type", "").startswith("image/"):
+        body = _checked(ScoreBody, {**request.query_params, "image": ""})
+        await asyncio.to_thread(check, content, limits.image_pixels)
+        image = EncodedImage(content)
+    else:
+        body = _parsed(ScoreBody, content)
+        (image,) = await _images([body.image], limits, held)
+    return ScoreGroup(body.mode, tuple(sorted(body.options().items()))), image
+
+
+def _check_name(asked: str, name: str) -> None:
+    if asked != name:
+        raise _Refused(404, f"there is no model {asked!r} here; ask for {name!r}", "model_not_found")
+
+
+async def _read(request: Request, max_bytes: int, held: Held) -> bytes:
+    """The body, as long as it is short enough and there is room for it."""
     content = bytearray()
     async for chunk in request.stream():
+        held.add(len(chunk))
         content += chunk
         if len(content) > max_bytes:
             raise _Refused(413, f"the request has more than {max_bytes} bytes; send smaller images", "too_large")
@@ -136,49 +176,25 @@ def _checked(kind: type[_Body], values: dict[str, Any]) -> _Body:
 def _words(error: ValidationError) -> str:
     """The first thing that is wrong and where; values are left out, because they may be images."""
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
-def _counted(urls: list[str], most: int) -> list[str]:
-    if len(urls) > most:
-        raise _Refused(400, f"{len(urls)} images are too many; the limit is {most}")
-    return urls
-
-
-async def _image(url: str, limits: Limits) -> np.ndarray:
-    if url[:8].lower().startswith(("http://", "https://")):
-        if not limits.allow_urls:
-            raise _Refused(400, "this server fetches no addresses; send the image as data:image/png;base64,...")
-        content = await fetch(url, limits.body_bytes)
-    else:
-        content = read_data_url(url)
-    return await asyncio.to_thread(decode, content, limits.image_pixels)
-
-
-def _chat_reply(name: str, completed: Completed) -> dict[str, Any]:
-    num_tokens = sum(len(completion.ids) for completion in completed.completions)
-    choices = [
-        {
-            "index": i,
-            "message": {"role": "assistant", "content": completion.text},
-            "finish_reason": "stop" if completion.is_finished else "length",
-        }
-        for i, completion in enumerate(completed.completions)
-    ]
-    usage = {
-        "prompt_tokens": completed.num_prompt_tokens,
-        "completion_tokens": num_tokens,
-        "total_tokens": completed.num_prompt_tokens + num_tokens,
-    }
-    return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": name,
-        "choices": choices,
-        "usage": usage,
-    }
+async def _images(urls: list[str], limits: Limits, held: Held) -> list[EncodedImage]:
+    """The images of a request, as they were sent; those that are fetched may have `body_bytes` together."""
+    images, left_bytes = [], limits.body_bytes
+    for url in urls:
+        if url[:8].lower().startswith(("http://", "https://")):
+            if not limits.allow_urls:
+                raise _Refused(400, "this server fetches no addresses; send the image as data:image/png;base64,...")
+            content = await fetch(url, left_bytes)
+            left_bytes -= len(content)
+            held.add(len(content))
+        else:
+            content = read_data_url(url)
+        await asyncio.to_thread(check, content, limits.image_pixels)
+        images.append(EncodedImage(content))
+    return images
 
 
 def _answer_errors(app: FastAPI) -> None:

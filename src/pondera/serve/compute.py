@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
 from pondera.assess import Assessor
-from pondera.errors import ModelError
+from pondera.core.records import Assessment
+from pondera.data.images import UInt8Array
+from pondera.errors import MediaError, ModelError
 from pondera.generate.backend import Completion
 from pondera.models import EncodedPrompt
+from pondera.serve.images import EncodedImage
 
 
 @dataclass(frozen=True)
 class ChatJob:
-    """What to complete: images [H, W, 3] and words in order, and the question behind them."""
+    """What to complete: images and words in order, and the question behind them."""
 
-    parts: Sequence[np.ndarray | str]
+    parts: Sequence[EncodedImage | str]
     text: str
     max_tokens: int | None
     seed: int | None
@@ -51,11 +52,26 @@ class Completed:
 
 
 def compute(assessor: Assessor, group: ChatGroup | ScoreGroup, items: list[Any]) -> list[Any]:
-    """One result an item: `Completed` or an error for chat jobs, `Assessment` for images."""
-    if isinstance(group, ScoreGroup):
-        options: dict[str, Any] = dict(group.options)
-        return list(assessor.stream(items, group.mode, **options))  # type: ignore[arg-type]
-    return _complete(assessor, group, items)
+    """One result an item: `Completed` for chat jobs, `Assessment` for images, or an error.
+
+    Images are decoded here, when it is their turn: what waits is small.
+    """
+    return _assess(assessor, group, items) if isinstance(group, ScoreGroup) else _complete(assessor, group, items)
+
+
+def _assess(assessor: Assessor, group: ScoreGroup, images: list[EncodedImage]) -> list[Assessment | MediaError]:
+    decoded = [_decoded(image) for image in images]
+    options: dict[str, Any] = dict(group.options)
+    readable = [image for image in decoded if not isinstance(image, MediaError)]
+    assessed = assessor.stream(readable, group.mode, **options)  # type: ignore[arg-type]
+    return [image if isinstance(image, MediaError) else next(assessed) for image in decoded]
+
+
+def _decoded(image: EncodedImage) -> UInt8Array | MediaError:
+    try:
+        return image.decode()
+    except MediaError as error:
+        return error
 
 
 def _complete(assessor: Assessor, group: ChatGroup, jobs: list[ChatJob]) -> list[Completed | Exception]:
@@ -80,7 +96,11 @@ def _complete(assessor: Assessor, group: ChatGroup, jobs: list[ChatJob]) -> list
 def _encoded(assessor: Assessor, job: ChatJob) -> tuple[EncodedPrompt, int] | Exception:
     """The prompt and how long its completion may get; an error concerns this job alone."""
     try:
-        prompt = assessor.family.encode(job.parts, job.text)
+        shown = [part if isinstance(part, str) else part.decode() for part in job.parts]
+    except MediaError as error:
+        return error
+    try:
+        prompt = assessor.family.encode(shown, job.text)
     except (ModelError, ValueError, IndexError, RuntimeError) as error:  # stock processors raise any of these
         return ModelError(f"the model cannot read this prompt: {error}")
     room = assessor.family.max_length - len(prompt.ids)

@@ -7,6 +7,9 @@ import binascii
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
@@ -32,20 +35,42 @@ def read_data_url(url: str) -> bytes:
         raise MediaError("an image is not valid base64; encode its bytes without line breaks") from None
 
 
-def decode(content: bytes, max_pixels: int) -> UInt8Array:
-    """The pixels of an encoded image, as `load_image` gives them.
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """An image as it was sent, which is many times smaller than its pixels. `check` has let it pass."""
+
+    content: bytes
+
+    def decode(self) -> UInt8Array:
+        """The pixels, as `load_image` gives them.
+
+        Raises:
+            MediaError: it is damaged.
+        """
+        with _opened(self.content) as image:
+            return load_image(image)
+
+
+def check(content: bytes, max_pixels: int) -> None:
+    """Read the head of an encoded image.
 
     Raises:
-        MediaError: it is no image, damaged, or has more than `max_pixels` pixels.
+        MediaError: it is no image, or has more than `max_pixels` pixels.
     """
+    with _opened(content) as image:
+        if image.width * image.height > max_pixels:
+            raise MediaError(f"an image has {image.width} x {image.height} pixels, the limit is {max_pixels}")
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
+    """An encoded image; whatever goes wrong with it is a `MediaError`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is in `check`
             image = Image.open(io.BytesIO(content))
         with image:
-            if image.width * image.height > max_pixels:
-                raise MediaError(f"an image has {image.width} x {image.height} pixels, the limit is {max_pixels}")
-            return load_image(image)
+            yield image
     except (UnidentifiedImageError, Image.DecompressionBombError):
         raise MediaError("an image is in no format that Pillow knows, or far too large; send PNG or JPEG") from None
     except MediaError as error:

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pondera.assess.assessor import Mode
 
+# Settings of the protocol, and of servers that extend it, at the values at which they change nothing here. Clients of
+# other services send them whether they are needed or not.
+_HARMLESS: Mapping[str, tuple[Any, ...]] = {
+    "top_p": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "stop": ([], ""),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "modalities": (["text"],),
+    "service_tier": ("auto", "default"),
+    "store": (False,),
+    "best_of": (1,),
+    "top_k": (-1, 0),
+    "min_p": (0,),
+    "repetition_penalty": (1,),
+    "length_penalty": (1,),
+    "use_beam_search": (False,),
+    "ignore_eos": (False,),
+}
+_RECORDS = ("user", "metadata", "safety_identifier", "prompt_cache_key")  # for a service's books: any value
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_said(cls, values: Any) -> Any:
+        return {k: v for k, v in values.items() if v is not None} if isinstance(values, dict) else values
 
 
 class TextPart(_Strict):
@@ -24,7 +60,7 @@ class ImageUrl(_Strict):
     """Where an image is; `detail` is for services that scale, this one sees what it is sent."""
 
     url: str
-    detail: Literal["auto", "high"] | None = None
+    detail: Literal["auto", "low", "high"] | None = None
 
 
 class ImagePart(_Strict):
@@ -48,6 +84,13 @@ class Message(_Strict):
         return [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
 
 
+class StreamOptions(_Strict):
+    """What else a stream holds."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = Field(False, description="Padding against listeners; streams here have none.")
+
+
 class ChatBody(_Strict):
     """Body of `/v1/chat/completions`. Settings of the protocol that would change nothing here may have that value."""
 
@@ -58,12 +101,25 @@ class ChatBody(_Strict):
     temperature: float = Field(1.0, ge=0, le=10)
     n: int = Field(1, ge=1, le=64)
     seed: int | None = Field(None, ge=0, lt=2**63)
-    stream: Literal[False] | None = None
-    top_p: Literal[1] | None = None
-    frequency_penalty: Literal[0] | None = None
-    presence_penalty: Literal[0] | None = None
-    stop: None = None
-    user: str | None = Field(None, description="For the client's own records.")
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_changes_nothing(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for name, harmless in _HARMLESS.items():
+            if values.get(name) is not None and values[name] not in harmless:
+                allowed = " or ".join(json.dumps(value) for value in harmless)
+                raise ValueError(f"{name} is not supported, it may only be {allowed}; leave it out")
+        return {name: value for name, value in values.items() if name not in _HARMLESS and name not in _RECORDS}
+
+    @model_validator(mode="after")
+    def _options_of_a_stream_need_one(self) -> ChatBody:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options go with stream: true only")
+        return self
 
     @model_validator(mode="after")
     def _one_user_message_last(self) -> ChatBody:
@@ -93,6 +149,10 @@ class ChatBody(_Strict):
         if behind == len(parts):
             return parts[first:], parts[:first]
         return parts[:behind], parts[behind:]
+
+    def with_usage(self) -> bool:
+        """Whether a stream ends with token counts."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
     def image_urls(self) -> list[str]:
         """All images, in order."""
