@@ -242,15 +242,17 @@ def difference(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """Markdown: rows, then differences."""
     head = (
-        "| training | SRCC | PLCC | SRCC by seed | SRCC, fast | PLCC, fast | valid |\n|---|---|---|---|---|---|---|\n"
+        "| training | SRCC, written | PLCC, written | SRCC by seed | SRCC, fast | PLCC, fast | valid |\n"
+        "|---|---|---|---|---|---|---|\n"
     )
     lines = []
     for row, entry in found["rows"].items():
         by_seed = " ".join(f"{value:.3f}" for value in entry["written_srcc"]["by_seed"])
         cells = [shown(entry[key]) for key in ("written_srcc", "written_plcc")] + [by_seed]
-        cells += [shown(entry[key]) for key in ("fast_srcc", "fast_plcc")] + [f"{np.mean(entry['valid']):.1%}"]
+        cells += [shown(entry[key]) for key in ("fast_srcc", "fast_plcc")] + [f"{100 * np.mean(entry['valid']):.1f} %"]
         lines.append(f"| {NAMES[row]} | {' | '.join(cells)} |\n")
-    text = head + "".join(lines) + "\n| difference | SRCC | PLCC | SRCC, fast | PLCC, fast |\n|---|---|---|---|---|\n"
+    text = head + "".join(lines)
+    text += "\n| difference | SRCC, written | PLCC, written | SRCC, fast | PLCC, fast |\n|---|---|---|---|---|\n"
     for name, entry in found["differences"].items():
         cells = [shown(entry[key], "+") for key in ("written_srcc", "written_plcc", "fast_srcc", "fast_plcc")]
         text += f"| {name} | {' | '.join(cells)} |\n"
