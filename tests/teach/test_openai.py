@@ -72,7 +72,7 @@ def hostile(seed):
 
 
 def teacher_of(server, *, prompt="quality.short", **settings):
-    names = ("temperatures", "max_tokens", "max_pixels", "version")
+    names = ("temperatures", "max_tokens", "max_pixels", "version", "num_frames")
     own = {name: settings.pop(name) for name in names if name in settings}
     client = ChatClient(
         server.url,
@@ -205,6 +205,58 @@ def test_samples_that_do_not_fit_are_named(make_samples, tmp_path):
         for wrong, kind, words in cases:
             with pytest.raises(kind, match=words):
                 list(teacher_of(server).respond([sample, wrong], 1, seed=0))
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Two videos of plain frames that grow brighter."""
+    av = pytest.importorskip("av")
+    paths = []
+    for name in ("a", "b"):
+        paths.append(tmp_path / f"{name}.mp4")
+        with av.open(str(paths[-1]), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            for number in range(20):
+                frame = np.full((48, 64, 3), 20 + 10 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+            container.mux(stream.encode())
+    return paths
+
+
+def sent_of(sample, **settings):
+    """Brightness of each picture, and the words, in the order in which they were sent."""
+    with ChatServer(kind_service) as server:
+        list(teacher_of(server, timeout_s=10, **settings).respond([sample], 1, seed=0))
+    parts = server.payloads[0]["messages"][0]["content"]
+    return [p["text"] if p["type"] == "text" else float(decoded(p["image_url"]["url"]).mean()) for p in parts]
+
+
+def test_a_video_is_sent_as_frames_in_order_with_their_times(clips):
+    sample = Sample("v", (Media(str(clips[0])),), kind="video")
+    *parts, asked = sent_of(sample, prompt="technical.video", num_frames=4)
+    words, brightness = parts[::2], parts[1::2]
+    assert [text.split(",")[0] for text in words] == [f"Frame {n} of 4" for n in (1, 2, 3, 4)]
+    assert all(" s" in text for text in words)
+    assert brightness == sorted(brightness) and brightness[-1] - brightness[0] > 80
+    assert asked == prompts.get("technical.video").render(0)
+    assert len(sent_of(sample, prompt="technical.video")) == 2 * 8 + 1
+
+
+def test_a_pair_of_videos_is_sent_as_two_runs_that_are_told_apart(clips):
+    media = (Media(str(clips[1]), "other"), Media(str(clips[0]), "test"))
+    sample = Sample("p", media, kind="video", task="compare")
+    *parts, _ = sent_of(sample, prompt="technical.video.compare", num_frames=2)
+    assert (parts[0], parts[5]) == ("First video:", "Second video:")
+    assert [isinstance(part, str) for part in parts] == [True, True, False, True, False] * 2
+
+
+def test_the_number_of_frames_makes_another_teacher_and_what_was_paid_before_stays_valid():
+    def fingerprint(**settings):
+        return OpenAITeacher(ChatClient("http://127.0.0.1:1/v1", "m"), **settings).fingerprint
+
+    assert fingerprint() == fingerprint(num_frames=8) == "openai-83b9b597eed9"
+    assert fingerprint(num_frames=4) != fingerprint()
 
 
 def test_a_hostile_service_costs_tries_and_nothing_else(make_samples, tmp_path):

@@ -76,6 +76,9 @@ def distill(
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Larger images are scaled down.", show_default="1000000")
     ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Of each video file, sent in order.", show_default="8")
+    ] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds for one try, or for one answer of a program.", show_default="300")
     ] = None,
@@ -161,6 +164,7 @@ def distill(
         "temperature": temperature,
         "max_tokens": max_tokens,
         "max_pixels": max_pixels,
+        "frames": frames,
         "timeout": timeout,
         "total_timeout": total_timeout,
         "max_rate": max_rate,

@@ -25,7 +25,7 @@ class TeacherKind(str, Enum):  # noqa: UP042 - typer shows the values of a str E
 
 
 _CLIENT = ("concurrency", "api_key_env", "timeout", "total_timeout", "max_rate", "prices", "max_cost", "also_model")
-_ASKING = ("temperature", "max_tokens", "max_pixels", "teacher_version")
+_ASKING = ("temperature", "max_tokens", "max_pixels", "frames", "teacher_version")
 _OPTIONS: Mapping[TeacherKind, frozenset[str]] = {
     TeacherKind.measuring: frozenset({"prompt"}),
     TeacherKind.openai: frozenset({"prompt", "base_url", "model", *_CLIENT, *_ASKING}),
@@ -35,6 +35,7 @@ _OPTIONS: Mapping[TeacherKind, frozenset[str]] = {
 # What the classes call them, where that differs.
 _NAMES = {
     "temperature": "temperatures",
+    "frames": "num_frames",
     "teacher_version": "version",
     "timeout": "timeout_s",
     "total_timeout": "total_timeout_s",

@@ -13,40 +13,42 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pondera.data.images import load_image, opened_image
+from pondera.data.images import UInt8Array, load_image, opened_image
 
 # What a file may carry besides pixels to be sent as it is: not its place, author or the prompt that made it.
 _HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "gamma", "srgb", "progressive", "progression"}
 _MIME = {"JPEG": "image/jpeg", "PNG": "image/png"}
 
 
-def data_url(path: str | Path, max_pixels: int) -> str:
-    """An image file as `data:image/...;base64,...`, scaled down to at most `max_pixels` where it has more.
+def data_url(source: str | Path | UInt8Array, max_pixels: int) -> str:
+    """An image as `data:image/...;base64,...`, scaled down to at most `max_pixels` where it has more.
 
-    JPEG and PNG files without metadata, colour profile, transparency and animation go out unchanged.
+    JPEG and PNG files without metadata, colour profile, transparency and animation go out unchanged. Pixels, such as a
+    frame's, are an array [H, W, 3].
 
     Raises:
         MediaError: the file cannot be read as an image.
     """
-    path = Path(path)
-    with opened_image(path) as image:
-        mime = _plain_mime(image) if image.width * image.height <= max_pixels else None
-    if mime is not None:
-        return _encoded(mime, path.read_bytes())
+    if not isinstance(source, np.ndarray):
+        source = Path(source)
+        with opened_image(source) as image:
+            mime = _plain_mime(image) if image.width * image.height <= max_pixels else None
+        if mime is not None:
+            return _encoded(mime, source.read_bytes())
     content = io.BytesIO()
-    fitted_image(path, max_pixels).save(
+    fitted_image(source, max_pixels).save(
         content, "PNG", compress_level=1
     )  # higher levels cost seconds for a few percent
     return _encoded("image/png", content.getvalue())
 
 
-def fitted_image(path: str | Path, max_pixels: int) -> Image.Image:
+def fitted_image(source: str | Path | UInt8Array, max_pixels: int) -> Image.Image:
     """An image as Pondera judges it, 8-bit sRGB, scaled down to at most `max_pixels` where it has more.
 
     Raises:
         MediaError: the file cannot be read as an image.
     """
-    image = Image.fromarray(load_image(path))
+    image = Image.fromarray(load_image(source))
     if image.width * image.height <= max_pixels:
         return image
     return image.resize(fitting_size(image.width, image.height, max_pixels), Image.Resampling.LANCZOS)

@@ -15,7 +15,7 @@ from pondera.generate.backend import sample_seed
 from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, RequestFailed
 from pondera.generate.chat_images import data_url
 from pondera.teach.base import TeacherResponse, Unanswered
-from pondera.teach.question import question, shown_paths, tells_label
+from pondera.teach.question import NUM_FRAMES, question, shown_parts, tells_label
 
 
 class OpenAITeacher:
@@ -27,6 +27,7 @@ class OpenAITeacher:
         temperatures: of the completions, completion k gets number k, counted around; 0 is greedy.
         max_tokens: longest completion.
         max_pixels: larger images are scaled down to this; smaller ones are sent as they are.
+        num_frames: of each video that is given as a file, taken at even distances.
         version: anything that the model's name does not show but its completions depend on, such as a revision.
 
     Raises:
@@ -43,14 +44,15 @@ class OpenAITeacher:
         temperatures: Sequence[float] = (0.7,),
         max_tokens: int = 1024,
         max_pixels: int = 1_000_000,
+        num_frames: int = NUM_FRAMES,
         version: str = "",
     ) -> None:
-        if not temperatures or min(temperatures) < 0 or max_tokens < 1 or max_pixels < 1:
+        if not temperatures or min(temperatures) < 0 or min(max_tokens, max_pixels, num_frames) < 1:
             raise ConfigError(
-                "need temperatures >= 0 and max_tokens and max_pixels >= 1, got "
-                f"{list(temperatures)}, {max_tokens} and {max_pixels}"
+                "need temperatures >= 0 and max_tokens, max_pixels and num_frames >= 1, got "
+                f"{list(temperatures)}, {max_tokens}, {max_pixels} and {num_frames}"
             )
-        self.client = client
+        self.client, self.num_frames = client, num_frames
         self.prompt = prompts.get(prompt)
         self.temperatures = tuple(float(value) for value in temperatures)
         self.max_tokens, self.max_pixels, self.version = max_tokens, max_pixels, version
@@ -66,6 +68,8 @@ class OpenAITeacher:
         """Over model, prompt and settings, not over the address: a model that moved need not be paid again."""
         content: list[Any] = [self.client.model, self.version, self.prompt.hash]
         content += [list(self.temperatures), self.max_tokens, self.max_pixels]
+        if self.num_frames != NUM_FRAMES:  # responses of before there was a choice stay valid
+            content += [self.num_frames]
         return f"openai-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
@@ -90,9 +94,12 @@ class OpenAITeacher:
 
     def _requests(self, samples: Sequence[Sample], num: int, seed: int, first: int) -> Iterator[ChatRequest]:
         for sample in samples:
-            images = self._images(sample)
-            for k in range(first, first + num):
-                content = [*images, {"type": "text", "text": question(self.prompt, sample, k)}]
+            questions = {
+                k: question(self.prompt, sample, k) for k in range(first, first + num)
+            }  # refused before reading
+            shown = self._shown(sample)
+            for k, text in questions.items():
+                content = [*shown, {"type": "text", "text": text}]
                 yield ChatRequest(
                     key=(sample.id, k),
                     messages=[{"role": "user", "content": content}],
@@ -102,9 +109,12 @@ class OpenAITeacher:
                     on_send=None if self.on_request is None else partial(self.on_request, sample.id, k),
                 )
 
-    def _images(self, sample: Sample) -> list[dict[str, Any]]:
+    def _shown(self, sample: Sample) -> list[dict[str, Any]]:
         return [
-            {"type": "image_url", "image_url": {"url": data_url(path, self.max_pixels)}} for path in shown_paths(sample)
+            {"type": "text", "text": part}
+            if isinstance(part, str)
+            else {"type": "image_url", "image_url": {"url": data_url(part, self.max_pixels)}}
+            for part in shown_parts(sample, self.num_frames)
         ]
 
     def _completion(self, reply: ChatReply) -> str:

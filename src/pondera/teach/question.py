@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from pondera.core.answers import Numbers
 from pondera.core.records import LabelScale, Sample
+from pondera.data.images import UInt8Array
+from pondera.data.presentation import Layout, present
 from pondera.errors import ConfigError, TeacherError
 from pondera.prompts import Prompt
 
+NUM_FRAMES = 8
+"""Of a video that a teacher is shown, unless told otherwise."""
+
 _ROLES = {"image": ("test", "other"), "video": ("frame",)}  # a reference would give the answer away
+_FULL_SIDE = 1 << 16  # px; longer than any frame: what is sent is fitted to `max_pixels`, not to a side
+
+Shown: TypeAlias = Path | UInt8Array | str
 
 
-def shown_paths(sample: Sample) -> list[str]:
-    """The images that a teacher is shown of a sample.
+def shown_parts(sample: Sample, num_frames: int = NUM_FRAMES) -> list[Shown]:
+    """What a teacher is shown of a sample, in order: image files, frames out of videos, and words.
+
+    Images, and videos whose frames lie ready (role `frame`), are files without words. Of other videos, frames are taken
+    at even distances, each behind its number and time; of a pair of videos first those of `test`, then those of
+    `other`, each run behind words that say which it is.
+
+    Args:
+        sample: media paths as `read_manifest` gives them.
+        num_frames: of each video.
 
     Raises:
-        TeacherError: there are none.
+        TeacherError: there are no images.
+        ManifestError, MediaError, MissingExtra: the video is missing or cannot be read.
     """
-    paths = [media.path for media in sample.media if media.role in _ROLES[sample.kind]]
-    if not paths:
+    paths: list[Shown] = [Path(media.path) for media in sample.media if media.role in _ROLES[sample.kind]]
+    if paths and not (sample.kind == "video" and sample.task == "compare"):
+        return paths
+    if sample.kind == "image":
         raise TeacherError(
-            f"sample {sample.id!r} is a {sample.kind} without media of role {' or '.join(_ROLES[sample.kind])}; "
+            f"sample {sample.id!r} is an image without media of role {' or '.join(_ROLES['image'])}; "
             "a service is sent images: add them to its line"
         )
-    return paths
+    layout = Layout(video="sequence", num_frames=num_frames, frame_px=_FULL_SIDE)
+    return list(present(sample, layout).parts)
 
 
 def tells_label(prompt: Prompt) -> bool:

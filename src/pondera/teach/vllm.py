@@ -19,7 +19,7 @@ from pondera.errors import ConfigError, TeacherError
 from pondera.generate.backend import sample_seed
 from pondera.generate.chat_images import fitted_image
 from pondera.teach.base import TeacherResponse, Unanswered
-from pondera.teach.question import question, shown_paths, tells_label
+from pondera.teach.question import NUM_FRAMES, question, shown_parts, tells_label
 
 _BATCH = 256  # completions handed over at a time: enough to fill a GPU, few enough to lose at a kill
 
@@ -33,6 +33,7 @@ class VllmTeacher:
         temperatures: of the completions, completion k gets number k, counted around; 0 is greedy.
         max_tokens: longest completion.
         max_pixels: larger images are scaled down to this.
+        num_frames: of each video that is given as a file, taken at even distances.
         version: anything that the model's name does not show but its completions depend on, such as a revision.
         gpus: the model is spread over so many.
         max_length: longest prompt with completion, tokens; None is the model's own limit.
@@ -52,22 +53,23 @@ class VllmTeacher:
         temperatures: Sequence[float] = (0.7,),
         max_tokens: int = 1024,
         max_pixels: int = 1_000_000,
+        num_frames: int = NUM_FRAMES,
         version: str = "",
         gpus: int = 1,
         max_length: int | None = None,
     ) -> None:
-        least = min(max_tokens, max_pixels, gpus, 1 if max_length is None else max_length)
+        least = min(max_tokens, max_pixels, num_frames, gpus, 1 if max_length is None else max_length)
         if not temperatures or min(temperatures) < 0 or least < 1:
             raise ConfigError(
-                "need temperatures >= 0 and max_tokens, max_pixels, gpus and max_length >= 1, got "
-                f"{list(temperatures)}, {max_tokens}, {max_pixels}, {gpus} and {max_length}"
+                "need temperatures >= 0 and max_tokens, max_pixels, num_frames, gpus and max_length >= 1, got "
+                f"{list(temperatures)}, {max_tokens}, {max_pixels}, {num_frames}, {gpus} and {max_length}"
             )
         from pondera.generate.vllm_backend import load_vllm
         from pondera.models.loading import hash_weights
 
         self._vllm = load_vllm()  # said now rather than after all images were read
         self.model, self.version, self.gpus, self.max_length = model, version, gpus, max_length
-        self.prompt = prompts.get(prompt)
+        self.prompt, self.num_frames = prompts.get(prompt), num_frames
         self.temperatures = tuple(float(value) for value in temperatures)
         self.max_tokens, self.max_pixels = max_tokens, max_pixels
         self._weights = hash_weights(Path(model)) if Path(model).is_dir() else model
@@ -83,6 +85,8 @@ class VllmTeacher:
         """Over weights, prompt and settings; not over the number of GPUs, nor the version of vLLM."""
         content: list[Any] = [self._weights, self.version, self.prompt.hash]
         content += [list(self.temperatures), self.max_tokens, self.max_pixels]
+        if self.num_frames != NUM_FRAMES:  # responses of before there was a choice stay valid
+            content += [self.num_frames]
         return f"vllm-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
@@ -137,10 +141,14 @@ class VllmTeacher:
         return self._llm
 
     def _message(self, sample: Sample, k: int) -> list[dict[str, Any]]:
-        images = [fitted_image(path, self.max_pixels) for path in shown_paths(sample)]
-        content: list[dict[str, Any]] = [{"type": "image_pil", "image_pil": image} for image in images]
-        content.append({"type": "text", "text": question(self.prompt, sample, k)})
-        return [{"role": "user", "content": content}]
+        text = {"type": "text", "text": question(self.prompt, sample, k)}
+        content: list[dict[str, Any]] = [
+            {"type": "text", "text": part}
+            if isinstance(part, str)
+            else {"type": "image_pil", "image_pil": fitted_image(part, self.max_pixels)}
+            for part in shown_parts(sample, self.num_frames)
+        ]
+        return [{"role": "user", "content": [*content, text]}]
 
     def _sampling(self, sample: Sample, k: int, seed: int) -> Any:
         return self._vllm.SamplingParams(
