@@ -85,6 +85,13 @@ def test_earlier_runs_stand_beside_and_can_be_compared_alone(pondera, untrained,
     assert "Comparison of" in (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
 
 
+def test_evaluations_of_earlier_runs_in_the_same_folder_are_named(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--split", "test", "--out", tmp_path / "o")
+    assert "earlier runs" not in pondera(*args, "--baselines", "mean,size").stderr
+    told = pondera(*args, "--baselines", "size").stderr
+    assert f"not in the report: {tmp_path / 'o' / 'baselines' / 'mean'}\n" in told
+
+
 def test_nothing_to_do_and_unfit_baselines_are_said(pondera, untrained, manifest, tmp_path):
     assert pondera("evaluate", "--out", tmp_path / "o").exit_code == 2
     args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o")

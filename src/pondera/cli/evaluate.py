@@ -176,6 +176,16 @@ def evaluate(
     folders = [None] * len(earlier) + _folders(out, simple, names)
     everybody = [*earlier, *beside_them, *found]
     _write(out, everybody, _title(found, task), task.protocol, reference, tested_against, folders)
+    _name_older(out, [*(beside or []), *(folder for folder in folders if folder is not None)])
+
+
+def _name_older(out: Path, current: Sequence[Path]) -> None:
+    """Say which evaluations of earlier runs lie in the same folder: the report does not have them."""
+    here = {folder.resolve() for folder in current}
+    places = (path.parent for found in ("", "*/", "baselines/*/") for path in out.glob(f"{found}metrics.json"))
+    older = sorted(str(place) for place in places if place.resolve() not in here)
+    if older:
+        typer.echo(f"of earlier runs, and not in the report: {', '.join(older)}", err=True)
 
 
 def _shard(text: str | None, merge: bool) -> Shard:
