@@ -37,7 +37,7 @@ class ModelSection(Strict):
     init: str = Field("nano-new", description="`nano-new` for fresh weights, or a name, folder or hub id to load.")
     hidden_size: int = Field(160, ge=32, description="Width of a fresh nano decoder.")
     num_layers: int = Field(4, ge=1, description="Depth of a fresh nano decoder.")
-    vision_widths: tuple[int, ...] = Field((32, 64, 128, 192), description="Widths of a fresh nano backbone.")
+    vision_widths: tuple[int, ...] = Field((48, 96, 160, 256), description="Widths of a fresh nano backbone.")
     tile_px: int = Field(96, ge=32, description="Side of a fresh nano model's views, pixels.")
     num_crops: int = Field(4, ge=0, description="Native crops beside the global view of a fresh nano model.")
     grid: int = Field(2, ge=1, description="Image tokens per side of a view of a fresh nano model.")

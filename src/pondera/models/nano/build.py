@@ -21,7 +21,7 @@ def build_nano(
     seed: int = 0,
     hidden_size: int = 160,
     num_layers: int = 4,
-    vision_widths: Sequence[int] = (32, 64, 128, 192),
+    vision_widths: Sequence[int] = (48, 96, 160, 256),
     tile_px: int = 96,
     num_crops: int = 4,
     grid: int = 2,
