@@ -97,14 +97,13 @@ def _make_data(folder: Path, seed: int, size: Size) -> Path:
 
 
 def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
-    """Ask the teacher about the training images, with the labels in place of its scores (Q-Ponder-CI); the validation
-    images travel with them, unexplained."""
+    """Ask the teacher about the training images; the validation images travel with them, unexplained."""
     if rationales.is_file():
         return
     samples = read_manifest(manifest)
     train = [sample for sample in samples if sample.split == "train"]
     _say(f"teacher: measures {len(train)} training images and writes a rationale for each (it sees no label)")
-    done = distill(train, MeasuringTeacher(), work, seed=seed, replace_score=True)
+    done = distill(train, MeasuringTeacher(), work, seed=seed)
     write_manifest(rationales, [*read_manifest(done.manifest), *(s for s in samples if s.split == "val")])
 
 
