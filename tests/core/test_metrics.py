@@ -209,3 +209,12 @@ def test_a_histogram_without_votes_is_refused(bad):
 
 def test_jsonable_turns_nan_into_null():
     assert metrics.jsonable({"a": math.nan, "b": [np.float64(1.0), np.int64(2)]}) == {"a": None, "b": [1.0, 2]}
+
+
+@pytest.mark.parametrize(("num_rows", "has"), [(4, False), (5, True)])
+def test_a_handful_of_contents_has_no_interval(num_rows, has):
+    found = metrics.summarise([1.0, 2.0, 4.0, 3.0, 5.0][:num_rows], [1.0, 2.0, 3.0, 4.0, 5.0][:num_rows])
+    for name in ("srcc", "plcc", "krcc", "rmse"):
+        assert math.isfinite(found[f"{name}_ci"][0]) is has, name
+    assert any("no interval" in note for note in found["notes"]) is not has
+    assert any("follow single ones" in note for note in found["notes"])

@@ -80,10 +80,17 @@ def test_within_subsets_shows_what_knowing_the_subset_alone_is_worth():
 
 
 def test_a_dataset_whose_name_begins_like_another_keeps_its_subsets():
-    metrics = summarise_groups(
-        [1, 2, 3, 4], [1, 2, 3, 4], dataset=["a", "a", "a/b", "a/b"], subset=["x", "y", "x", "y"], num_resamples=0
-    )
+    order = list(range(20))
+    metrics = summarise_groups(order, order, dataset=["a"] * 10 + ["a/b"] * 10, subset=["x", "y"] * 10, num_resamples=0)
     assert {name: found["num_subsets"] for name, found in within_subsets(metrics).items()} == {"a": 2, "a/b": 2}
+
+
+def test_subsets_too_small_for_an_interval_are_not_averaged():
+    order = list(range(13))
+    metrics = summarise_groups(
+        order, [*order[:10], 12, 11, 10], subset=["x"] * 5 + ["y"] * 5 + ["z"] * 3, num_resamples=0
+    )
+    assert within_subsets(metrics)["default"] == {"num_subsets": 2, "srcc": pytest.approx(1), "plcc": pytest.approx(1)}
 
 
 def test_samples_with_one_distortion_are_broken_down_by_its_type():

@@ -74,6 +74,9 @@ def as_table(groups: Mapping[str, Any]) -> str:
         for line in lines
     ]
     text += [f"note: {note}" for note in overall["notes"]]
+    text += [f"note: {name}: {note}" for name, subset in groups["subsets"].items() for note in subset["notes"]]
+    if math.isnan(overall["outlier_ratio"]):
+        text.append("note: outliers need mos_std, the standard deviation of the opinions of each row")
     text.append(f"overall is {overall['aggregation']}; {overall['n_clusters']} contents; brackets are 95 % intervals")
     return "\n".join(line.rstrip() for line in text)
 

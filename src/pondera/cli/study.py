@@ -135,7 +135,7 @@ def _text(made: Study, out: Path) -> str:
         rejected = {name: found for name, found in made.subjects.items() if found["rejected"]}
         lines.append(f"{len(made.subjects) - len(rejected)} of {len(made.subjects)} subjects kept")
         for name, found in rejected.items():
-            figures = ", ".join(f"{key} {value:.2f}" for key, value in found.items() if key != "rejected")
+            figures = ", ".join(f"{key} {value:.3f}" for key, value in found.items() if key != "rejected")
             lines.append(f"  left out: {printable(name)} ({figures})")
         lines += [
             f"  {printable(name)} agrees with the labels to the last bit and decides alone: too few subjects for p910"

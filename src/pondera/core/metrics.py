@@ -32,9 +32,11 @@ from pondera.core.records import FloatArray
 
 __all__ = [
     "CORRELATIONS",
+    "FEWEST_CONTENTS",
     "LogisticFit",
     "compare_groups",
     "fit_logistic",
+    "has_intervals",
     "js_divergence",
     "jsonable",
     "kl_divergence",
@@ -50,9 +52,11 @@ __all__ = [
     "wasserstein_distance",
 ]
 
+FEWEST_CONTENTS = 5  # behind an interval
 CORRELATIONS = ("srcc", "plcc", "plcc_4p", "plcc_5p", "krcc")
 _INTERVALS = (*CORRELATIONS, "rmse")
 _AVERAGED = (*_INTERVALS, "pairwise_accuracy", "outlier_ratio")
+_ROWS_PER_PARAMETER = 5  # with fewer, a curve can follow single rows
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def summarise(
         `n` (rows with a label and a valid score: those the metrics are computed on), `n_invalid` (labelled rows
         without a valid score), `n_unlabelled`, `n_clusters`; `srcc`, `plcc`, `plcc_4p`, `plcc_5p`, `krcc`, `rmse`
         (on the 4-parameter fit), each with `_ci` = [low, high]; `pairwise_accuracy`, `outlier_ratio`; `notes`.
-        What is undefined is NaN and has a note. The order of the rows does not matter.
+        What is undefined is NaN and has a note, as are intervals of fewer than `FEWEST_CONTENTS` contents. The order of
+        the rows does not matter.
 
     Raises:
         ValueError: lengths differ, or num_resamples or confidence is out of range.
@@ -308,9 +313,16 @@ def _notes(
         notes.append("all labels are equal: correlations are undefined")
     if is_defined(score_N, mos_N):
         notes += [f"{fit.num_parameters}-parameter fit: {fit.note}" for fit in fits.values() if fit.note]
-    if summary["n_clusters"] < 2:
-        notes.append("one content only: no interval")
+        if score_N.size < _ROWS_PER_PARAMETER * max(fit.num_parameters for fit in fits.values()):
+            notes.append(f"fits to {score_N.size} rows follow single ones: read the raw PLCC")
+    if not has_intervals(summary):
+        notes.append(f"{summary['n_clusters']} contents, fewer than {FEWEST_CONTENTS}: no interval")
     return notes
+
+
+def has_intervals(summary: Mapping[str, Any]) -> bool:
+    """Whether a summary has enough contents for intervals: drawn from two or three, they would look like certainty."""
+    return bool(summary["n_clusters"] >= FEWEST_CONTENTS)
 
 
 def _resample(
@@ -322,8 +334,8 @@ def _resample(
     fitted: Mapping[str, FloatArray],
     resampling: _Resampling,
 ) -> None:
-    """Fill in the resampled values, fits held fixed; none where a correlation or a second content is missing."""
-    if not (is_defined(score_N, mos_N) and resampling.num_resamples and part.summary["n_clusters"] > 1):
+    """Fill in the resampled values, fits held fixed; none where a correlation is missing or contents are few."""
+    if not (is_defined(score_N, mos_N) and resampling.num_resamples and has_intervals(part.summary)):
         return
     part.replicates = bootstrap_correlations(
         score_N,
@@ -341,7 +353,7 @@ def _intervals(part: _Part, resampling: _Resampling) -> None:
     for name in _INTERVALS:
         replicates_B = part.replicates.get(name, np.zeros(0))
         part.summary[f"{name}_ci"] = percentile_interval(replicates_B, confidence=resampling.confidence)
-    if resampling.num_resamples:
+    if resampling.num_resamples and has_intervals(part.summary):
         krcc_ci = krcc_interval(part.summary["krcc"], part.krcc_error, confidence=resampling.confidence)
         part.summary["krcc_ci"] = krcc_ci
 

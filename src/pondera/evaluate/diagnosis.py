@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pondera.core.metrics import plcc, srcc, summarise_groups
+from pondera.core.metrics import has_intervals, plcc, srcc, summarise_groups
 from pondera.core.records import FIVE_POINT, LabelScale
 from pondera.evaluate.predictions import Row
 
@@ -38,7 +38,7 @@ def diagnose(rows: Sequence[Row], *, num_resamples: int = 1000, seed: int = 0) -
 
 
 def within_subsets(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Mean SRCC and PLCC over the subsets of each dataset that has several.
+    """Mean SRCC and PLCC over the subsets of each dataset that has several with enough contents for an interval.
 
     Where subsets differ in mean quality, knowing the subset alone gives a high correlation over all rows; inside the
     subsets it gives none.
@@ -52,7 +52,8 @@ def within_subsets(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     parts: dict[str, list[Mapping[str, float]]] = {}
     for key, summary in metrics["subsets"].items():
         dataset = max((name for name in metrics["datasets"] if key.startswith(f"{name}/")), key=len)
-        parts.setdefault(dataset, []).append(summary)
+        if has_intervals(summary):
+            parts.setdefault(dataset, []).append(summary)
     return {
         dataset: {"num_subsets": len(some), **{key: float(np.mean([s[key] for s in some])) for key in ("srcc", "plcc")}}
         for dataset, some in parts.items()

@@ -13,6 +13,7 @@ from pondera.report.words import p_value
 Cell = tuple[float, float]  # SRCC, PLCC; NaN where unknown
 Interval = tuple[float, float]  # low, high; NaN where unknown
 Intervals = tuple[Interval, Interval]  # of SRCC and PLCC
+_BOLD = "Bold is the highest printed value of a column."
 _UNKNOWN: Intervals = ((math.nan, math.nan), (math.nan, math.nan))
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|&~#])")
@@ -130,7 +131,7 @@ def to_markdown(results: Results) -> str:
             for i, (cell, pair) in enumerate(zip(row.cells, intervals, strict=True))
         ]
         lines.append("| " + " | ".join([_markdown(row.name) + mark, *cells]) + " |")
-    lines += ["", f"{_legend(results)} Bold is the highest printed value of a column."]
+    lines += ["", f"{_legend(results)} {_BOLD}"]
     if results.sources:
         lines += ["", "Published, not measured here:", ""]
     lines += [f"{i}. {_markdown(source)}" for i, source in enumerate(results.sources, start=1)]
@@ -148,9 +149,10 @@ def to_latex(results: Results) -> str:
         mark = f"$^{{{results.mark(row)}}}$" if row.source else ""
         cells = [_minus(_cell(results, i, cell, r"\textbf{{{}}}")) for i, cell in enumerate(row.cells)]
         lines.append(_latex_row([_latex(row.name) + mark, *cells]))
-        if row.intervals:
-            lines.append(_latex_row(["", *(rf"{{\scriptsize {_minus(_intervals(pair))}}}" for pair in row.intervals)]))
-    notes = [_latex(_legend(results))]
+        below = [_minus(_intervals(pair)) for pair in row.intervals or ()]
+        if any(below):
+            lines.append(_latex_row(["", *(rf"{{\scriptsize {text}}}" if text else "" for text in below)]))
+    notes = [f"{_latex(_legend(results))} {_BOLD}"]
     notes += [f"$^{{{i}}}$ Published, not measured here: {_latex(s)}." for i, s in enumerate(results.sources, start=1)]
     heads = ["System", *(_latex(results.heading(i)) for i in range(len(results.columns)))]
     text = _latex_table(heads, "c" * len(results.columns), lines, " ".join(notes))

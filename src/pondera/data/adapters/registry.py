@@ -77,7 +77,7 @@ def get_adapter(name: str) -> Adapter:
     """
     _load_entry_points()
     if name not in _TARGET_OF:
-        near = difflib.get_close_matches(name.lower(), _TARGET_OF, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(name.lower(), _TARGET_OF, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else "see: pondera data list"
         raise ConfigError(f"no data set is called {name!r}; {hint}")
     module, _, attribute = _TARGET_OF[name].partition(":")
