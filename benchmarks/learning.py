@@ -65,6 +65,8 @@ def main() -> None:
             run_one(name, seed, folder, manifests[args.data], args)
             done += 1
     results = collect(out / args.data)
+    for entry in results:
+        entry["start_overall"] = test_start(out / "starts" / entry["start"], manifests[args.data] / "manifest.jsonl")
     (out / f"{args.data}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(table(results))
 
@@ -132,6 +134,20 @@ def make_start(recipe: Recipe, folder: Path) -> Path:
     key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
     final = folder / key / "final"
     return final if final.is_dir() else run_recipe(Recipe.model_validate(values), folder / key, resume=True)
+
+
+def test_start(folder: Path, manifest: Path) -> dict[str, float]:
+    """What a start is worth on the test, before any reinforcement; worked out once for each kind of data."""
+    place = folder / f"test-{manifest.parent.name}.json"
+    if not place.is_file():
+        assessor = load(str(folder / "final"))
+        found = evaluate(read_manifest(manifest, split="test"), lambda paths: assessor(list(paths), mode="reason"), name="start")
+        overall = found.metrics["overall"]
+        place.write_text(
+            json.dumps({key: overall[key] for key in ("n", "n_invalid", "srcc", "plcc")}), encoding="utf-8"
+        )
+    values: dict[str, float] = json.loads(place.read_text(encoding="utf-8"))
+    return values
 
 
 def _on(recipe: Recipe, data: Path) -> Recipe:
@@ -218,12 +234,19 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     names = list(results[0]["datasets"])
     parts = ["overall"] if len(names) == 1 else ["overall", *names]
     heads = [f"{metric} {'' if part == 'overall' else part}".strip() for part in parts for metric in ("SRCC", "PLCC")]
-    columns = ["recipe", "seeds", *heads, "valid", "roll-outs", "minutes", "start"]
+    columns = ["recipe", "seeds", *heads, "SRCC and PLCC before", "valid", "roll-outs", "minutes", "start"]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for entry in results:
         summaries = [entry["overall"] if part == "overall" else entry["datasets"][part] for part in parts]
         cells = [_cell(summary, metric) for summary in summaries for metric in ("srcc", "plcc")]
-        facts = [f"{entry['valid']:.1%}", f"{entry['roll_outs']:,}", f"{entry['seconds'] / 60:.1f}", entry["start"]]
+        before = "{srcc:.3f}, {plcc:.3f}".format(**entry["start_overall"])
+        facts = [
+            before,
+            f"{entry['valid']:.1%}",
+            f"{entry['roll_outs']:,}",
+            f"{entry['seconds'] / 60:.1f}",
+            entry["start"],
+        ]
         lines.append("| " + " | ".join([entry["recipe"], str(len(entry["seeds"])), *cells, *facts]) + " |")
     return "\n".join(lines)
 
