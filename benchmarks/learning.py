@@ -141,7 +141,9 @@ def test_start(folder: Path, manifest: Path) -> dict[str, float]:
     place = folder / f"test-{manifest.parent.name}.json"
     if not place.is_file():
         assessor = load(str(folder / "final"))
-        found = evaluate(read_manifest(manifest, split="test"), lambda paths: assessor(list(paths), mode="reason"), name="start")
+        found = evaluate(
+            read_manifest(manifest, split="test"), lambda paths: assessor(list(paths), mode="reason"), name="start"
+        )
         overall = found.metrics["overall"]
         place.write_text(
             json.dumps({key: overall[key] for key in ("n", "n_invalid", "srcc", "plcc")}), encoding="utf-8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_a_program_is_asked_line_by_line(make_samples, command):
         (sample, k, 5, {"calls": 1.0}) for sample in ("s0", "s1") for k in (0, 1)
     ]
     assert responses[0].completion.startswith(f"<think>{prompts.get('quality.expert').render()[:40]} about s0")
+
+
+def test_the_program_of_the_documentation_teaches(make_samples, command, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "distillation.md").read_text(encoding="utf-8")
+    source = page[page.index("# my_teacher.py") :].partition("```")[0]
+    done = distill(make_samples(3), CommandTeacher(command(source)), tmp_path / "out")
+    assert done.num_kept == 3
 
 
 def test_a_program_can_be_distilled_from(make_samples, command, tmp_path):
