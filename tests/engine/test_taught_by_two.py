@@ -56,8 +56,7 @@ def recipes(folder):
         data = folder / "unlabelled.jsonl" if name == "rationales" else manifest
         stage = template.format(pristine=manifest.with_name("pristine.jsonl"))
         path = folder / f"{name}.yaml"
-        model = "nano" if name == "pretrain" else folder / "double"
-        path.write_text(RECIPE.format(manifest=data, model=model, stage=stage))
+        path.write_text(RECIPE.format(manifest=data, model=folder / "double", stage=stage))
         found[name] = str(path)
     return found
 
@@ -108,8 +107,7 @@ def test_two_processes_are_taught_what_one_is(folder, alone, together, stage):
     name = f"{stage}_copies"
     assert alone[stage]["world_size"] == 1 and [seen["world_size"] for seen in together[name]] == [2, 2]
     assert all(seen["stages"]["it"]["wrapped"] == 1 for seen in together[name])
-    # The read-outs of pretraining know single precision only; a taught tower has small gradients.
-    single = {"gradient": 1e-3, "weight": 1e-3}
+    single = {"gradient": 1e-5, "weight": 1e-5}  # the losses of pretraining are worked out in single precision
     _check(folder, name, stage, **single if stage == "pretrain" else {"gradient": 1e-12, "weight": 1e-10})
 
 

@@ -213,7 +213,7 @@ class PretrainTrainer(StageTrainer):
     def __init__(self, family: Family, objective: Sequence[str], *, seed: int, **kwargs: Any) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            head = TowerHead(family, objective).to(family.device)
+            head = TowerHead(family, objective).to(family.device, family.model.dtype)
         share_batch_norm(head)
         self.objective: Sequence[str] = tuple(objective)
         super().__init__(model=head, data_collator=collate, **kwargs)
