@@ -218,3 +218,14 @@ def test_a_handful_of_contents_has_no_interval(num_rows, has):
         assert math.isfinite(found[f"{name}_ci"][0]) is has, name
     assert any("no interval" in note for note in found["notes"]) is not has
     assert any("follow single ones" in note for note in found["notes"])
+
+
+def test_a_set_with_few_contents_leaves_the_mean_and_the_difference_without_interval():
+    order = [float(i) for i in range(12)]
+    dataset = ["large"] * 9 + ["small"] * 3
+    found = metrics.summarise_groups(order, order[::-1], dataset=dataset)
+    assert all(math.isnan(found["overall"][f"{name}_ci"][0]) for name in ("srcc", "plcc", "krcc"))
+    worse = [*order[1:9], 0.0, *order[9:]]
+    compared = metrics.compare_groups(order, worse, order, dataset=dataset)
+    assert math.isnan(compared["srcc"]["p"]) and math.isnan(compared["datasets"]["small"]["srcc"]["ci"][0])
+    assert math.isfinite(compared["datasets"]["large"]["srcc"]["ci"][0])

@@ -199,7 +199,8 @@ def compare_groups(
 
     Returns:
         `n`, `n_dropped`, and for `srcc` and `plcc` `{first, second, difference, ci, p}`; p is two-sided, from the
-        share of resamples on the other side of zero. `datasets`: by name `{n, srcc, plcc}` of each set alone.
+        share of resamples on the other side of zero. `datasets`: by name `{n, srcc, plcc}` of each set alone. Interval
+        and p are NaN where a set has fewer than `FEWEST_CONTENTS` contents.
 
     Raises:
         ValueError: lengths differ.
@@ -222,6 +223,10 @@ def compare_groups(
             num_resamples=num_resamples,
             seed=(seed, zlib.crc32(name.encode())),
         )
+        if len(set(row_N if label_N is None else label_N)) < FEWEST_CONTENTS:
+            found[name] = {
+                key: (one, two, np.full(num_resamples, math.nan)) for key, (one, two, _) in found[name].items()
+            }
     labelled = int(np.isfinite(mos_N).sum())
     result: dict[str, Any] = {"n": int(used_N.sum()), "n_dropped": labelled - int(used_N.sum())}
     for key in ("srcc", "plcc"):
@@ -280,7 +285,8 @@ def _points(
     """Fill in the point estimates; return the fitted predictions by name."""
     fits = {f"plcc_{k}p": fit_logistic(score_N, mos_N, num_parameters=k) for k in (4, 5)}
     fitted = {name: fit.fitted_N for name, fit in fits.items() if fit.coefficient_L}
-    tau, part.krcc_error = krcc_with_error(score_N, mos_N, cluster_N)
+    tau, error = krcc_with_error(score_N, mos_N, cluster_N)
+    part.krcc_error = error if has_intervals(part.summary) else math.nan
     predicted_N = fitted.get("plcc_4p")
     if predicted_N is None and score_N.size and np.ptp(score_N) == 0:
         predicted_N = np.full(mos_N.size, mos_N.mean())  # the best curve through one score is the mean label
@@ -353,7 +359,7 @@ def _intervals(part: _Part, resampling: _Resampling) -> None:
     for name in _INTERVALS:
         replicates_B = part.replicates.get(name, np.zeros(0))
         part.summary[f"{name}_ci"] = percentile_interval(replicates_B, confidence=resampling.confidence)
-    if resampling.num_resamples and has_intervals(part.summary):
+    if resampling.num_resamples:
         krcc_ci = krcc_interval(part.summary["krcc"], part.krcc_error, confidence=resampling.confidence)
         part.summary["krcc_ci"] = krcc_ci
 
