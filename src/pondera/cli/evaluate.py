@@ -182,10 +182,13 @@ def evaluate(
 def _name_older(out: Path, current: Sequence[Path]) -> None:
     """Say which evaluations of earlier runs lie in the same folder: the report does not have them."""
     here = {folder.resolve() for folder in current}
-    places = (path.parent for found in ("", "*/", "baselines/*/") for path in out.glob(f"{found}metrics.json"))
+    places = (path.parent for folder in ("", "*/", "baselines/*/") for path in out.glob(f"{folder}metrics.json"))
     older = sorted(str(place) for place in places if place.resolve() not in here)
     if older:
-        typer.echo(f"of earlier runs, and not in the report: {', '.join(older)}", err=True)
+        typer.echo(
+            f"of earlier runs, and not in the report: {', '.join(older)}; remove them, or show them with --beside",
+            err=True,
+        )
 
 
 def _shard(text: str | None, merge: bool) -> Shard:
