@@ -36,9 +36,8 @@ def data_url(source: str | Path | UInt8Array, max_pixels: int) -> str:
         if mime is not None:
             return _encoded(mime, source.read_bytes())
     content = io.BytesIO()
-    fitted_image(source, max_pixels).save(
-        content, "PNG", compress_level=1
-    )  # higher levels cost seconds for a few percent
+    # Higher levels cost seconds for a few percent.
+    fitted_image(source, max_pixels).save(content, "PNG", compress_level=1)
     return _encoded("image/png", content.getvalue())
 
 
