@@ -73,12 +73,14 @@ def run_quickstart_video(
         The report.
 
     Raises:
+        ConfigError: an override is wrong, or the folder holds a run with others.
         MissingExtra: PyAV is not installed.
     """
-    manifest = _make_data(out / "data", seed, size or Size())
     rationales = out / "rationales.jsonl"
-    _distil(manifest, out / "distillation", rationales, seed)
+    # First of all: a mistake in an override shows at once, not behind the data.
     recipe = load_recipe("quickstart-video", [f"data.manifest={rationales.as_posix()}", f"seed={seed}", *overrides])
+    manifest = _make_data(out / "data", seed, size or Size())
+    _distil(manifest, out / "distillation", rationales, seed)
     _say("training: cold start, reinforcement")
     final = run_recipe(recipe, out / "run", resume=True)
     evaluations = _evaluate_all(read_manifest(manifest, split="test"), out)

@@ -310,11 +310,27 @@ def test_a_missing_extra_is_named_before_the_work_starts(pondera, manifest, tmp_
         assert "pip install" in result.stderr
 
 
-def test_quickstart_hands_over_folder_and_seed(pondera, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["quickstart", "quickstart-video"])
+def test_quickstart_hands_over_folder_seed_and_changes(pondera, tmp_path, monkeypatch, command):
+    if command == "quickstart-video":
+        pytest.importorskip("av")
     calls = []
-    monkeypatch.setattr("pondera.quickstart.run_quickstart", lambda out, *, seed: calls.append((out, seed)))
-    assert pondera("quickstart", "--out", tmp_path, "--seed", 4).exit_code == 0
-    assert calls == [(tmp_path, 4)]
+    name = command.replace("-", "_")
+    monkeypatch.setattr(f"pondera.{name}.run_{name}", lambda out, **options: calls.append((out, options)))
+    changes = ("stages.reinforce.steps=7", "model.num_layers=1")
+    result = pondera(command, "--out", tmp_path, "--seed", 4, "--set", changes[0], "--set", changes[1])
+    assert result.exit_code == 0
+    assert calls == [(tmp_path, {"seed": 4, "overrides": changes})]
+
+
+@pytest.mark.parametrize("command", ["quickstart", "quickstart-video"])
+def test_a_wrong_change_stops_a_quickstart_before_it_makes_data(pondera, tmp_path, command):
+    if command == "quickstart-video":
+        pytest.importorskip("av")
+    result = pondera(command, "--out", tmp_path / "out", "--set", "no_such_key=1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("ConfigError: ") and "no_such_key" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_cannot_be_written_is_one_line_on_stderr(pondera, manifest, tmp_path):

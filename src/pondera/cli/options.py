@@ -58,6 +58,10 @@ SampleSeedOption = Annotated[
     int | None, typer.Option(min=0, help="Seed of these completions, consensus only.", show_default="0")
 ]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_default="the best there is")]
+OverridesOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="Change one value; repeat for more. List items go by name."),
+]
 PlainOption = Annotated[Plain, typer.Option("--format", help="How to print.")]
 
 

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
-from pondera.cli.options import quiet_loading, require
+from pondera.cli.options import OverridesOption, quiet_loading, require
 
 
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A packaged recipe, or a YAML file.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=VALUE", help="Change one value; repeat for more. List items go by name."),
-    ] = None,
+    overrides: OverridesOption = None,
     stage: Annotated[str | None, typer.Option(help="Run only this stage, from the model of the one before.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/NAME of the recipe")] = None,
