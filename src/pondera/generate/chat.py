@@ -26,6 +26,7 @@ from pondera.generate.chat_reply import (
     RequestFailed,
     ServiceRefused,
     error_words,
+    is_about_content,
     num_chars,
     read_reply,
 )
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _FIRST_TRIES = 4  # against a service that never answered: a wrong address should not cost minutes
-_REFUSED = {401, 402, 404, 405}  # about the caller or the model, not about one request
+_REFUSED = {401, 402, 403, 404, 405}  # about the caller or the model, not about one request
 _AGAIN = {408, 409, 425, 429}  # and everything from 500
 # What a reply may hold, whatever `max_reply_bytes` allows: it is recorded, and a service may ignore `max_tokens`.
 _ENVELOPE_BYTES, _TOKEN_BYTES = 65_536, 256
@@ -307,15 +308,24 @@ class ChatClient:
         """
         code, message = error_words(response.body)
         words = f"HTTP {response.status}: {message}"
-        if response.status in _REFUSED or 300 <= response.status < 400 or code == "insufficient_quota":
-            way_out = f"set {self.api_key_env or 'an API key'}" if response.status == 401 else "check address and model"
-            if response.status == 404 and not self.base_url.endswith("/v1"):
-                way_out += "; most addresses end in /v1"
+        is_refusal = response.status in _REFUSED or 300 <= response.status < 400 or code == "insufficient_quota"
+        if is_refusal and not is_about_content(response.body):
+            way_out = self._way_out(response.status)
             raise ServiceRefused(f"{self.base_url} refuses model {self.model!r}: {words}; {way_out}")
         if response.status not in _AGAIN and response.status < 500:
             raise RequestFailed(f"{self.base_url} refuses this request: {words}")
         self._has_answered = True
         return words
+
+    def _way_out(self, status: int) -> str:
+        key = self.api_key_env or "an API key"
+        if status == 401:
+            return f"set {key}"
+        if status == 403:
+            return f"see whether {key} holds a key that may use this model"
+        if status == 404 and not self.base_url.endswith("/v1"):
+            return "check address and model; most addresses end in /v1"
+        return "check address and model"
 
     def _check_reachable(self, error: BaseException, number: int, failure: str) -> None:
         import httpx2

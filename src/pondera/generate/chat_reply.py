@@ -16,6 +16,7 @@ from typing import Any
 from pondera.errors import TeacherError
 
 SHOWN = 200  # characters of a service's words in an error
+_CONTENT_CODES = ("content_filter", "content_policy_violation")
 
 
 class RequestFailed(TeacherError):  # noqa: N818 - it is also returned, as the outcome of one request
@@ -126,6 +127,20 @@ def error_words(body: bytes) -> tuple[str, str]:
     except (ValueError, AttributeError, RecursionError):
         pass  # proxies answer in HTML: their beginning is shown instead
     return "", _beginning(body)
+
+
+def is_about_content(body: bytes) -> bool:
+    """Whether an error says that what was sent is not wanted, so that other requests may pass under the same status.
+
+    Known forms: the codes of content filters, and the `metadata.reasons` with which OpenRouter answers 403.
+    """
+    try:
+        error = json.loads(body)["error"]
+        metadata = error.get("metadata")
+        has_reasons = isinstance(metadata, dict) and bool(metadata.get("reasons"))
+        return has_reasons or error.get("code") in _CONTENT_CODES
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def _text(value: Any) -> str:
