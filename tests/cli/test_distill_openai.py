@@ -236,7 +236,7 @@ def test_teacher_and_second_opinion_spend_one_budget(pondera, manifest, tmp_path
         found = json.loads(
             pondera("distill", "--out", tmp_path / "taught.jsonl", "--status", "--format", "json").stdout
         )
-    assert found["cost"] == pytest.approx(0.4) and found["opinions"] == {"wanted": 3, "recorded": 1}
+    assert found["cost"] == pytest.approx(0.4) and found["opinions"]["recorded"] == 1
 
 
 def test_a_teacher_that_costs_nothing_may_have_a_paid_second_opinion(pondera, manifest, tmp_path):

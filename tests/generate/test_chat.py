@@ -24,7 +24,7 @@ from pondera.generate.chat import (
     RequestFailed,
     ServiceRefused,
 )
-from pondera.generate.chat_reply import BadReply, read_reply
+from pondera.generate.chat_reply import BadReply, read_reply, usage_in
 from tests.generate.chat_server import ChatServer, Said, completion, say
 
 KEY = "sk-a-key-that-nobody-may-see-0123456789"
@@ -40,6 +40,19 @@ def ask(key, text=None, **settings):
 
 def client_of(server, **settings):
     return ChatClient(server.url, "teacher", **{"backoff_s": 0.001, "max_wait_s": 0.5, "timeout_s": 5} | settings)
+
+
+class Notes:
+    """Keeps what it is told, in a list."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def sent(self, number):
+        self.seen.append(number)
+
+    def unusable(self, usage):
+        self.seen.append(usage)
 
 
 def one(server, **settings):
@@ -104,6 +117,38 @@ def test_a_failure_is_tried_again(failure):
     with ChatServer(in_turn(failure, failure, GOOD)) as server:
         reply = one(server, max_reply_bytes=20_000)
     assert (reply.text, reply.usage["tries"], len(server.payloads)) == ("good", 3, 3)
+
+
+USAGE = {"prompt_tokens": 100, "completion_tokens": 10}
+CHARGED = {
+    "another model": say("x", model="other"),
+    "no choices": say("x", choices=[]),
+    "cut off in the middle of JSON": Said(
+        b'{"usage": {"prompt_tokens": 100, "completion_tokens": 10}, "choices": [{"mes'
+    ),
+    "too long": say("y" * 400_000),
+}
+
+
+@pytest.mark.parametrize("said", CHARGED.values(), ids=CHARGED.keys())
+def test_a_reply_that_is_not_accepted_but_charged_for_counts(said):
+    """It cost nothing that anybody knew of, and was asked for again beyond the limit."""
+    seen = []
+    with ChatServer(in_turn(said, GOOD)) as server:
+        client = client_of(server, prices=(1e4, 1e5))  # 1 + 1 a reply
+        reply = asyncio.run(client.complete([{"role": "user", "content": "question"}], notes=Notes(seen)))
+    assert seen == [1, {**USAGE, "cost": 2}, 2]
+    assert (reply.usage["cost"], client.cost, client.budget.spent) == (2, 4, 4)
+    with ChatServer(lambda payload: said) as server:
+        client = client_of(server, prices=(1e4, 1e5), max_cost=5)
+        with pytest.raises(LimitReached, match=r"4\.0000 are spent"):
+            asyncio.run(client.complete([{"role": "user", "content": "question"}], max_tokens=10))
+    assert len(server.payloads) == 2
+
+
+def test_counts_that_a_model_writes_about_are_not_taken_for_its_own():
+    said = say('{"usage": {"prompt_tokens": 7}}', choices=[], usage=None, note='"usage": {"prompt_tokens": 7}')
+    assert usage_in(said.body) == {}
 
 
 def test_a_slow_reply_is_given_up_and_tried_again():
@@ -256,7 +301,7 @@ def test_the_cost_limit_is_not_passed_and_what_was_paid_is_delivered(concurrency
     seen, sent = [], []
     with ChatServer(lambda payload: Said(GOOD.body, pause_s=0.02)) as server:
         client = client_of(server, concurrency=concurrency, prices=(1e4, 1e5), max_cost=9.9)  # 1 + 1 a reply
-        requests = (ask(i, max_tokens=10, on_send=partial(sent.append, i)) for i in range(99))
+        requests = (ask(i, max_tokens=10, notes=Notes(sent)) for i in range(99))
         with pytest.raises(LimitReached, match=r"limit is 9\.9"):
             client.complete_all(requests, lambda request, reply: seen.append(reply.usage["cost"]))
     assert len(seen) == len(sent) == len(server.payloads) == 4

@@ -18,10 +18,12 @@ from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.records import LabelScale
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.errors import MediaError, TeacherError
+from pondera.generate.journal import RequestJournal
+from pondera.generate.record_files import appending
 from pondera.teach import MeasuringTeacher, TeacherResponse, distill, status
 from pondera.teach.choice import best_of
 from pondera.teach.filters import Candidate, length_filter, tolerance_filter
-from pondera.teach.log import RequestJournal, appending, read_log, response_key
+from pondera.teach.log import logged, read_log, response_key
 
 
 class ScriptedTeacher:
@@ -50,14 +52,27 @@ class ScriptedTeacher:
 
 def test_a_noted_request_is_on_disk_at_once_and_a_closed_journal_goes_on(tmp_path):
     journal, other = (RequestJournal(tmp_path / "requests.log") for _ in range(2))
-    assert other.count({"a"}) == (0, 0)
-    journal.add("a")
-    journal.add("b")
-    assert other.count({"a", "b"}) == (2, 0)
+    assert other.count({"a"}).requests == 0
+    journal.of("a").sent(1)
+    journal.of("b").sent(1)
+    assert (other.count({"a", "b"}).requests, other.count({"a", "b"}).repeated) == (2, 0)
     journal.close()
-    journal.add("a")
+    journal.of("a").sent(1)
     journal.close()
-    assert other.count({"a", "b"}) == (3, 1)
+    assert (other.count({"a", "b"}).requests, other.count({"a", "b"}).repeated) == (3, 1)
+
+
+def test_retries_and_useless_replies_are_counted_apart_from_what_a_kill_lost(tmp_path):
+    journal = RequestJournal(tmp_path / "requests.log")
+    for key in "ab":
+        notes = journal.of(key)
+        notes.sent(1)
+        notes.unusable({"prompt_tokens": 7.0, "cost": 0.5})
+        notes.sent(2)
+    journal.close()
+    found = RequestJournal(tmp_path / "requests.log").count({"a"})
+    assert (found.requests, found.repeated, found.retries) == (1, 0, 1)
+    assert found.unusable == {"replies": 1, "prompt_tokens": 7, "cost": 0.5}
 
 
 def test_every_sample_gets_a_rationale_that_parses(make_samples, tmp_path):
@@ -125,11 +140,12 @@ def test_a_teacher_that_fails_in_the_middle_keeps_what_it_gave(make_samples, tmp
         distill(samples, ScriptedTeacher(limit=3), tmp_path / "out")
     halfway = status(tmp_path / "out")
     assert (halfway["state"], halfway["wanted"], halfway["recorded"], halfway["usage"]) == (
-        "asking",
+        "stopped",
         5,
         3,
         {"tokens": 30},
     )
+    assert halfway["reason"] == "the service went away"
     teacher = ScriptedTeacher()
     distill(samples, teacher, tmp_path / "out")
     assert teacher.asked == [("s3", 0), ("s4", 0)]
@@ -172,8 +188,8 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(make_samples, tm
 def test_the_first_of_two_equal_keys_counts(tmp_path):
     key = response_key("a", "m", "t", 0, 0)
     with appending(tmp_path / "log.jsonl") as writer:
-        writer.add(key, TeacherResponse("a", 0, "first", "t", 0))
-        writer.add(key, TeacherResponse("a", 0, "second", "t", 0))
+        writer.add(logged(key, TeacherResponse("a", 0, "first", "t", 0)))
+        writer.add(logged(key, TeacherResponse("a", 0, "second", "t", 0)))
     assert read_log(tmp_path / "log.jsonl")[key].completion == "first"
 
 
@@ -195,6 +211,30 @@ def test_a_run_that_is_refused_leaves_the_state_of_the_one_under_way(make_sample
     with appending(tmp_path / "out.distill" / "responses.jsonl"), pytest.raises(TeacherError):
         distill(make_samples(3), ScriptedTeacher(), tmp_path / "out.jsonl")
     assert state.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file lock there")
+def test_status_tells_a_run_that_goes_on_from_one_that_ended(make_samples, tmp_path):
+    """A killed run and one under way were both asking, and nobody could say why a run had stopped."""
+    seen = []
+
+    def say(sample, k):
+        seen.append(status(tmp_path / "out"))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return ScriptedTeacher().say(sample, k)
+
+    with pytest.raises(KeyboardInterrupt):
+        distill(make_samples(2), ScriptedTeacher(say), tmp_path / "out")
+    assert seen[0]["state"] == "running" and "reason" not in seen[0]
+    stopped = status(tmp_path / "out")
+    assert (stopped["state"], stopped["reason"], stopped["recorded"]) == ("stopped", "Ctrl-C", 1)
+    state = json.loads((tmp_path / "out" / "state.json").read_text())
+    (tmp_path / "out" / "state.json").write_text(json.dumps({**state, "state": "asking"}))  # as a kill leaves it
+    killed = status(tmp_path / "out")
+    assert killed["state"] == "interrupted" and "killed" in killed["reason"]
+    distill(make_samples(2), ScriptedTeacher(), tmp_path / "out")
+    assert status(tmp_path / "out")["state"] == "done" and "reason" not in status(tmp_path / "out")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")

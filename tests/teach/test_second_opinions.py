@@ -71,7 +71,8 @@ def test_a_budget_ends_opinions_before_it_is_passed_and_status_knows_what_was_sp
         with pytest.raises(LimitReached, match=r"limit is 2\.9"):
             distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server, max_cost=2.9, **prices))
         halfway = status(tmp_path)
-        assert (halfway["state"], halfway["opinions"]) == ("asking", {"wanted": 2, "recorded": 1})
+        assert halfway["state"] == "stopped" and "limit is 2.9" in halfway["reason"]
+        assert halfway["opinions"] == {"wanted": 2, "recorded": 1, "requests": 1, "repeated": 0, "retries": 0}
         assert halfway["cost"] == halfway["opinion_usage"]["cost"] == len(server.payloads) == 1
         done = distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server, **prices))
     assert (done.opinions["asked"], done.opinion_usage["cost"]) == (1, 2)
@@ -118,7 +119,7 @@ def test_a_torn_opinion_is_asked_again_and_a_broken_one_is_named(make_samples, t
         log.write_bytes(log.read_bytes()[:-9])
         assert distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server)).opinions["asked"] == 1
         log.write_text("{}\n" + log.read_text())
-        with pytest.raises(TeacherError, match=r"opinions\.jsonl:1: no recorded opinion"):
+        with pytest.raises(TeacherError, match=r"opinions\.jsonl:1: no recorded answer"):
             distill(make_samples(2), Teacher(), tmp_path, second_opinion=opinion_of(server))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pondera.cli.distill_teachers import TeacherKind, build_second_opinion, build_teacher
-from pondera.cli.options import Plain, PlainOption, aligned, facts, progress
+from pondera.cli.options import Plain, PlainOption, aligned, facts, printable, progress
 
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
@@ -228,14 +228,22 @@ def _show_status(out: Path, form: Plain) -> None:
 
 def _progress_facts(found: Mapping[str, Any]) -> dict[str, Any]:
     """Names and values of a status; completions are kept and rejected once the run is done."""
-    shown = {name: found[name] for name in ("state", "recorded", "wanted", "requests", "repeated")}
+    shown = {
+        name: found[name]
+        for name in ("state", "reason", "recorded", "wanted", "requests", "repeated", "retries")
+        if name in found
+    }
+    if "reason" in shown:
+        shown["reason"] = printable(shown["reason"])  # a service may have said it
     if "num_kept" in found:
         shown["kept"] = f"{found['num_kept']} of {found['num_samples']} samples"
         shown["rejected"] = f"{sum(found['dropped'].values())} of {found['num_responses']} responses"
     shown |= found["usage"]
     shown |= {f"opinions {name}": value for name, value in found["opinions"].items()}
     shown |= {f"opinions {name}": value for name, value in found["opinion_usage"].items()}
-    return {**shown, "total cost": found["cost"]} if "cost" in found.get("opinion_usage", {}) else shown
+    shown |= {f"unusable {name}": value for name, value in found["unusable"].items()}
+    has_parts = any("cost" in found[part] for part in ("opinion_usage", "unusable"))
+    return {**shown, "total cost": found["cost"]} if has_parts else shown
 
 
 def _drops(dropped: Mapping[str, int], reasons: Mapping[str, str]) -> list[str]:

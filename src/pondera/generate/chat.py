@@ -24,11 +24,13 @@ from pondera.generate.chat_reply import (
     ChatRequest,
     LimitReached,
     RequestFailed,
+    RequestNotes,
     ServiceRefused,
     error_words,
     is_about_content,
     num_chars,
     read_reply,
+    usage_in,
 )
 from pondera.generate.chat_stream import Outcome, stream
 
@@ -51,6 +53,7 @@ _REFUSED = {401, 402, 403, 404, 405}  # about the caller or the model, not about
 _AGAIN = {408, 409, 425, 429}  # and everything from 500
 # What a reply may hold, whatever `max_reply_bytes` allows: it is recorded, and a service may ignore `max_tokens`.
 _ENVELOPE_BYTES, _TOKEN_BYTES = 65_536, 256
+_TAIL_BYTES = 4096  # kept of a longer one: at the end most services say what it cost
 _LOOK_S = 0.01  # between looks whether there is money for one more request
 _TOKEN_CHARS = 3  # few enough to not underrate the tokens of a text
 
@@ -60,6 +63,12 @@ class _Response:
     status: int
     body: bytes
     retry_after_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    words: str
+    asked_s: float | None
 
 
 class ChatClient:
@@ -78,11 +87,12 @@ class ChatClient:
         total_timeout_s: from the first request to the end of the last; None is no limit.
         max_rate: requests a minute, retries included; None is no limit.
         prices: of a million prompt tokens and a million completion tokens; needed for `max_cost`.
-        max_cost: limit of what is spent, in the unit of the prices. A request is begun only when it still fits with all
-            its `max_tokens` and the longest prompt so far; the first goes alone, because nobody knows what images cost.
+        max_cost: limit of what is spent, in the unit of the prices, on replies that say what they used, accepted or
+            not. A try is begun only when it still fits with all its `max_tokens` and the longest prompt so far; the
+            first goes alone, because nobody knows what images cost.
         budget: one that is shared with other clients, in place of `max_cost`.
-        max_reply_bytes: a longer reply is cut off and counts as a failure; so does one of more than 64 KiB and 256
-            bytes for each of `max_tokens`.
+        max_reply_bytes: a longer reply is cut off and counts as a failure; one of more than 64 KiB and 256 bytes for
+            each of `max_tokens` is read to its end, but not kept, and counts as one too.
         backoff_s: bound of the wait behind the first failure; it doubles with each.
         max_wait_s: longest wait between tries. A service that asks for a longer one (Retry-After) ends the request.
         max_failures: so many requests failing in a row end the work.
@@ -160,9 +170,9 @@ class ChatClient:
         temperature: float = 0.0,
         max_tokens: int = 1024,
         seed: int | None = None,
-        on_send: Callable[[], None] | None = None,
+        notes: RequestNotes | None = None,
     ) -> ChatReply:
-        """One completion, tried until it succeeds or cannot; `on_send` as in `ChatRequest`.
+        """One completion, tried until it succeeds or cannot; `notes` as in `ChatRequest`.
 
         Raises:
             RequestFailed: this request got no usable reply.
@@ -177,24 +187,23 @@ class ChatClient:
             **({} if seed is None else {"seed": seed}),
         }
         limit_bytes = min(self.max_reply_bytes, _ENVELOPE_BYTES + _TOKEN_BYTES * max_tokens)
-        start, failure = time.monotonic(), ""
-        async with self._opened() as session, self._paid(payload):
+        start, failure = time.monotonic(), _Failure("", None)
+        async with self._opened() as session:
             for number in range(1, self.tries + 1):
-                self.pace.check()
-                await self.pace.wait_for_slot()
-                if on_send is not None and number == 1:
-                    on_send()
-                try:
-                    response = await self._send(session, payload, limit_bytes)
-                    if response.status == 200:
-                        return self._accept(response.body, number, time.monotonic() - start)
-                    failure, asked_s = self._judge(response), response.retry_after_s
-                except _failures() as error:
-                    failure, asked_s = _words(error, self.timeout_s), None
-                    self._check_reachable(error, number, failure)
+                async with self._paid(payload):
+                    self.pace.check()
+                    await self.pace.wait_for_slot()
+                    if notes is not None:
+                        notes.sent(number)
+                    tried = await self._try(session, payload, limit_bytes, number, notes)
+                if not isinstance(tried, _Failure):
+                    text, reason, reasoning, usage = tried
+                    usage["tries"] = float(number)
+                    return ChatReply(text, reason, usage, time.monotonic() - start, reasoning)
+                failure = tried
                 if number < self.tries:
-                    await self.pace.back_off(number, asked_s, f"{self.base_url}: {failure}")
-        raise RequestFailed(f"{self.base_url}: no reply in {self.tries} tries, the last time: {failure}")
+                    await self.pace.back_off(number, failure.asked_s, f"{self.base_url}: {failure.words}")
+        raise RequestFailed(f"{self.base_url}: no reply in {self.tries} tries, the last time: {failure.words}")
 
     def replies(self, requests: Iterable[ChatRequest]) -> Iterator[tuple[ChatRequest, Outcome]]:
         """Requests with their outcomes, in the order in which they come; one such iteration at a time.
@@ -227,9 +236,37 @@ class ChatClient:
         if session is not None:
             await session.aclose()
 
+    async def _try(
+        self,
+        session: httpx2.AsyncClient,
+        payload: Mapping[str, Any],
+        limit_bytes: int,
+        number: int,
+        notes: RequestNotes | None,
+    ) -> tuple[str, str, str, dict[str, float]] | _Failure:
+        """What `read_reply` finds, its cost added, or why there is nothing to be found."""
+        try:
+            response = await self._send(session, payload, limit_bytes)
+            if response.status != 200:
+                return _Failure(self._judge(response), response.retry_after_s)
+            text, reason, reasoning, usage = read_reply(response.body, self.accepted_models)
+        except BadReply as error:
+            if usage := usage_in(error.seen):
+                self._pay(usage)
+                if notes is not None:
+                    notes.unusable(usage)
+            return _Failure(str(error), None)
+        except _failures() as error:
+            failure = _words(error, self.timeout_s)
+            self._check_reachable(error, number, failure)
+            return _Failure(failure, None)
+        self._has_answered = True
+        self._pay(usage)
+        return text, reason, reasoning, usage
+
     @asynccontextmanager
     async def _paid(self, payload: Mapping[str, Any]) -> AsyncIterator[None]:
-        """Money for one request with all its tries, set aside before it is begun."""
+        """Money for one try, set aside before it is begun."""
         # Looking now and then, because a client outlives event loops, and their locks do not.
         while (promised := self._promised(payload)) is None:
             await asyncio.sleep(_LOOK_S)
@@ -241,7 +278,7 @@ class ChatClient:
             self.budget.settle(promised)
 
     def _promised(self, payload: Mapping[str, Any]) -> float | None:
-        """What was set aside for a request; None while it has to wait for others."""
+        """What was set aside for a try; None while it has to wait for others."""
         if self.budget.limit is None or self.prices is None:
             return 0.0
         if self._most_prompt_tokens is None and self._num_under_way:
@@ -278,26 +315,29 @@ class ChatClient:
             asyncio.timeout(limit_s),
             session.stream("POST", self._url, json=payload) as response,
         ):
-            body = bytearray()
+            body, num_bytes = bytearray(), 0
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > limit_bytes:
-                    raise BadReply(f"a reply of more than {limit_bytes} bytes")
+                num_bytes += len(chunk)
+                if num_bytes > limit_bytes:
+                    del body[:-_TAIL_BYTES]
+                if num_bytes > self.max_reply_bytes:
+                    break
+            if num_bytes > limit_bytes:
+                raise BadReply(f"a reply of more than {limit_bytes} bytes", bytes(body))
         # Some services quote the key in their errors; it must not reach a log.
         clean = without_key(bytes(body), read_key(self.api_key_env))
         return _Response(response.status_code, clean, retry_after_s(response.headers.get("retry-after")))
 
-    def _accept(self, body: bytes, number: int, seconds: float) -> ChatReply:
-        text, reason, reasoning, usage = read_reply(body, self.accepted_models)
-        self._has_answered = True
-        usage["tries"] = float(number)
-        if self.prices is not None:
-            tokens = usage.get("prompt_tokens", 0.0), usage.get("completion_tokens", 0.0)
-            usage["cost"] = (tokens[0] * self.prices[0] + tokens[1] * self.prices[1]) / 1e6
-            self.cost += usage["cost"]
-            self.budget.pay(usage["cost"])
-            self._most_prompt_tokens = max(tokens[0], self._most_prompt_tokens or 0.0)
-        return ChatReply(text, reason, usage, seconds, reasoning)
+    def _pay(self, usage: dict[str, float]) -> None:
+        """Count what a reply used, accepted or not; the cost is added to its numbers."""
+        if self.prices is None:
+            return
+        tokens = usage.get("prompt_tokens", 0.0), usage.get("completion_tokens", 0.0)
+        usage["cost"] = (tokens[0] * self.prices[0] + tokens[1] * self.prices[1]) / 1e6
+        self.cost += usage["cost"]
+        self.budget.pay(usage["cost"])
+        self._most_prompt_tokens = max(tokens[0], self._most_prompt_tokens or 0.0)
 
     def _judge(self, response: _Response) -> str:
         """What went wrong, when another try may help.
@@ -337,7 +377,7 @@ class ChatClient:
 def _failures() -> tuple[type[BaseException], ...]:
     import httpx2
 
-    return (httpx2.TransportError, httpx2.DecodingError, TimeoutError, BadReply)
+    return (httpx2.TransportError, httpx2.DecodingError, TimeoutError)
 
 
 def _words(error: BaseException, timeout_s: float) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pondera.errors import TeacherError
 
@@ -32,7 +32,28 @@ class LimitReached(TeacherError):  # noqa: N818 - as RequestFailed
 
 
 class BadReply(Exception):  # noqa: N818 - as RequestFailed
-    """A reply that is no completion. It never leaves the client: such requests are tried again."""
+    """A reply that is no completion. It never leaves the client: such requests are tried again.
+
+    Args:
+        words: what is wrong with it.
+        seen: of its body, so far as it was kept: it may say what the reply cost.
+    """
+
+    def __init__(self, words: str, seen: bytes) -> None:
+        super().__init__(words)
+        self.seen = seen
+
+
+class RequestNotes(Protocol):
+    """Who keeps the books of a request."""
+
+    def sent(self, number: int) -> None:
+        """Called just before each try, with its number from 1."""
+        ...
+
+    def unusable(self, usage: Mapping[str, float]) -> None:
+        """Called when a reply was not accepted, but says what it used: it will be charged for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +66,7 @@ class ChatRequest:
         temperature: 0 is greedy.
         max_tokens: longest completion.
         seed: for services that have one; None sends none.
-        on_send: called once, just before it goes out for the first time.
+        notes: who keeps the books.
     """
 
     key: Any
@@ -53,7 +74,7 @@ class ChatRequest:
     temperature: float = 0.0
     max_tokens: int = 1024
     seed: int | None = None
-    on_send: Callable[[], None] | None = field(default=None, repr=False)
+    notes: RequestNotes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +116,12 @@ def read_reply(body: bytes, accepted_models: Sequence[str]) -> tuple[str, str, s
         reasoning = _text(message.get("reasoning_content") or message.get("reasoning"))
         refusal = _text(message.get("refusal"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadReply(f"no chat completion: {type(error).__name__}; it begins {_beginning(body)!r}") from None
+        raise BadReply(f"no chat completion: {type(error).__name__}; it begins {_beginning(body)!r}", body) from None
     if not (text or refusal or reasoning or reason):
-        raise BadReply("a completion without text and without a reason to finish")
+        raise BadReply("a completion without text and without a reason to finish", body)
     model = content.get("model")
     if isinstance(model, str) and model and not any(_is_version_of(model, name) for name in accepted_models):
-        raise BadReply(f"model {model[:SHOWN]!r} answered, asked for was {accepted_models[0]!r}")
+        raise BadReply(f"model {model[:SHOWN]!r} answered, asked for was {accepted_models[0]!r}", body)
     return text or refusal, reason, reasoning, _token_counts(content.get("usage"))
 
 
@@ -170,6 +191,22 @@ def _token_counts(usage: Any) -> dict[str, float]:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
             found[name] = float(value)
     return found
+
+
+def usage_in(body: bytes) -> dict[str, float]:
+    """Token counts that stand in a reply that is no completion, be it no JSON or the end of one; {} for none.
+
+    Words of the model are not mistaken for them: inside a string of JSON the quotation marks would be escaped.
+    """
+    text = body.decode("utf-8", "replace")
+    for match in reversed(list(re.finditer(r'"usage"\s*:\s*(?=\{)', text))):
+        try:
+            usage, _ = json.JSONDecoder().raw_decode(text, match.end())
+        except (ValueError, RecursionError):
+            continue
+        if counts := _token_counts(usage):
+            return counts
+    return {}
 
 
 def _beginning(body: bytes) -> str:

@@ -107,7 +107,7 @@ class _Work:
                     temperature=request.temperature,
                     max_tokens=request.max_tokens,
                     seed=request.seed,
-                    on_send=request.on_send,
+                    notes=request.notes,
                 )
             except RequestFailed as failure:
                 outcome = failure

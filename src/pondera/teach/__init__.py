@@ -2,10 +2,11 @@
 
 from pondera.teach.base import Teacher, TeacherResponse, Unanswered
 from pondera.teach.command import CommandTeacher
-from pondera.teach.distill import Distillation, distill, status
+from pondera.teach.distill import Distillation, distill
 from pondera.teach.measuring import MeasuringTeacher
 from pondera.teach.openai import OpenAITeacher
 from pondera.teach.opinions import SecondOpinion
+from pondera.teach.status import status
 from pondera.teach.video_measuring import VideoMeasuringTeacher, measuring_teacher
 from pondera.teach.vllm import VllmTeacher
 

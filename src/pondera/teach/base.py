@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,8 +55,8 @@ class Teacher(Protocol):
     """Anything that explains samples.
 
     It must not read `mos`, `targets` or `votes`, unless it has an attribute `sees_labels` that is True: then responses
-    are recorded for this label. One that has to pay for requests may have an attribute `on_request`: distillation sets
-    it to a function of (sample id, k) that the teacher calls before a request goes out.
+    are recorded for this label. One that has to pay for requests may have an attribute `notes`: distillation sets it to
+    a function of (sample id, k) that gives the `RequestNotes` in which the teacher notes each try before it goes out.
     """
 
     @property
@@ -105,11 +104,3 @@ def digest_sample(sample: Sample, *, with_label: bool = False) -> str:
             ) from None
         digest.update(f"/{media.role}:{content}".encode())
     return digest.hexdigest()
-
-
-def total_usage(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """What several responses used together, by name."""
-    totals: Counter[str] = Counter()
-    for usage in parts:
-        totals.update(usage)  # type: ignore[arg-type]  # sums floats as well as counts
-    return {name: round(float(total), 6) for name, total in sorted(totals.items())}

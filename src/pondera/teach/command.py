@@ -23,6 +23,7 @@ from typing import IO, Any
 from pondera import prompts
 from pondera.core.records import Sample
 from pondera.errors import ConfigError, TeacherError
+from pondera.generate.chat_reply import RequestNotes
 from pondera.teach.base import TeacherResponse
 from pondera.teach.question import question, tells_label
 
@@ -58,7 +59,7 @@ class CommandTeacher:
             )
         self.timeout_s = timeout_s
         self.version = version
-        self.on_request: Callable[[str, int], None] | None = None
+        self.notes: Callable[[str, int], RequestNotes] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -80,8 +81,8 @@ class CommandTeacher:
             for sample in samples:
                 for k in range(first, first + num):
                     request = self._request(sample, k, seed)
-                    if self.on_request is not None:
-                        self.on_request(sample.id, k)
+                    if self.notes is not None:
+                        self.notes(sample.id, k).sent(1)
                     answer = dialogue.ask(request)
                     text, usage = _checked(self.command, sample, answer)
                     yield TeacherResponse(sample.id, k, text, fingerprint, seed, usage)

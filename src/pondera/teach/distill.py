@@ -6,7 +6,6 @@ costs. A run that was killed goes on where it stopped; other filters, n or choic
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,15 +17,17 @@ from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.records import Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import TeacherError
+from pondera.generate.journal import total_usage
+from pondera.generate.record_files import appending
 from pondera.prompts import Prompt
-from pondera.teach.base import Teacher, TeacherResponse, Unanswered, total_usage
+from pondera.teach.base import Teacher, TeacherResponse, Unanswered
 from pondera.teach.choice import best_of, explained, scale_of
 from pondera.teach.filters import Candidate, Filter, default_filters, format_filter, remembering, run_filters
 from pondera.teach.filters.contradictions import second_opinion_filter
-from pondera.teach.log import RequestJournal, read_log
-from pondera.teach.opinions import Opinions, SecondOpinion, numbers_of, read_opinions
+from pondera.teach.opinions import Opinions, SecondOpinion, numbers_of
 from pondera.teach.question import question
-from pondera.teach.recording import journal_of, record, response_keys
+from pondera.teach.recording import record, response_keys
+from pondera.teach.status import Places, RunState
 
 _EXAMPLES = 3  # dropped completions shown per filter
 
@@ -72,21 +73,6 @@ class Distillation:
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
         return {**asdict(self), "manifest": self.manifest.as_posix(), "report": self.report.as_posix()}
-
-
-@dataclass(frozen=True)
-class _Places:
-    manifest: Path
-    log: Path
-    state: Path
-
-    @property
-    def opinions(self) -> Path:
-        return self.log.with_name("opinions.jsonl")
-
-    @property
-    def report(self) -> Path:
-        return self.log.with_name("filters.md")
 
 
 def distill(
@@ -137,9 +123,8 @@ def distill(
     chain = [remembering(item) for item in complete]
     _check(samples, replace_score, answer_format)
     numbers = numbers_of(answer_format.body) if second_opinion is not None else None  # refused before anything is paid
-    places = _places(out)
+    places = Places.of(out)
     keys = response_keys(samples, teacher, num, seed)
-    wanted = list(keys.values())
     by_id = {sample.id: sample for sample in samples}
     looked_at: dict[tuple[str, int], Candidate] = {}
 
@@ -153,50 +138,44 @@ def distill(
         candidate = looked_at[response.sample, response.k] = candidate_of(response)
         run_filters([candidate], [item for item in chain if not item.compares])
 
-    begun: dict[str, Any] = {"state": "asking", "teacher": teacher.fingerprint, "wanted": wanted}
-
-    def begin() -> None:
-        _save(places.state, begun)
-
-    def begin_opinions(keys: list[str]) -> None:
-        begun["opinions_wanted"] = keys
-        _save(places.state, begun)
-
-    recorded = record(samples, teacher, places.log, keys, seed, on_progress, look, begin)
-    if recorded.missing and not allow_missing:
-        raise Unanswered(recorded.missing)
-    responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
-    candidates = [looked_at.get(pair) or candidate_of(response) for pair, response in responses.items()]
-    kept, dropped = run_filters(candidates, chain)
-    asked: Opinions | None = None
-    if second_opinion is not None and numbers is not None:
-        asked = second_opinion.ask(kept, numbers, places.opinions, begin_opinions)
-        last = second_opinion_filter(asked.contradicts)
-        kept, found = run_filters(kept, [last])
-        chain, dropped = [*chain, last], [*dropped, *found]
-    scale = scale_of(answer_format)
-    groups = groupby(kept, key=lambda candidate: candidate.sample.id)
-    chosen = [best_of(list(group), scale) for _, group in groups]
-    write_manifest(places.manifest, [explained(candidate, scale if replace_score else None) for candidate in chosen])
-    done = Distillation(
-        manifest=places.manifest,
-        num_samples=len(samples),
-        num_responses=len(responses),
-        num_new=recorded.num_new,
-        num_missing=len(recorded.missing),
-        num_kept=len(chosen),
-        dropped=_counts(chain, dropped),
-        reasons={item.name: item.reason for item in chain},
-        examples=_examples(dropped),
-        missing={f"{name}/{k}": why for (name, k), why in islice(recorded.missing.items(), _EXAMPLES)},
-        usage=total_usage(response.usage for response in responses.values()),
-        teacher=teacher.fingerprint,
-        report=places.report,
-        opinions=asked.counts if asked else {},
-        opinion_usage=asked.usage if asked else {},
-    )
-    places.report.write_text(filter_report(done), encoding="utf-8")
-    _save(places.state, {**begun, **done.to_dict(), "state": "done"})
+    # The log is ours until the manifest is written; another run that has it is left in peace.
+    begun = {"teacher": teacher.fingerprint, "wanted": list(keys.values())}
+    with appending(places.log) as writer, RunState(places.state, begun) as state:
+        recorded = record(samples, teacher, places.log, writer, keys, seed, on_progress, look)
+        if recorded.missing and not allow_missing:
+            raise Unanswered(recorded.missing)
+        responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
+        candidates = [looked_at.get(pair) or candidate_of(response) for pair, response in responses.items()]
+        kept, dropped = run_filters(candidates, chain)
+        asked: Opinions | None = None
+        if second_opinion is not None and numbers is not None:
+            asked = second_opinion.ask(kept, numbers, places.opinions, lambda keys: state.add(opinions_wanted=keys))
+            last = second_opinion_filter(asked.contradicts)
+            kept, found = run_filters(kept, [last])
+            chain, dropped = [*chain, last], [*dropped, *found]
+        scale = scale_of(answer_format)
+        groups = groupby(kept, key=lambda candidate: candidate.sample.id)
+        chosen = [best_of(list(group), scale) for _, group in groups]
+        write_manifest(places.manifest, [explained(item, scale if replace_score else None) for item in chosen])
+        done = Distillation(
+            manifest=places.manifest,
+            num_samples=len(samples),
+            num_responses=len(responses),
+            num_new=recorded.num_new,
+            num_missing=len(recorded.missing),
+            num_kept=len(chosen),
+            dropped=_counts(chain, dropped),
+            reasons={item.name: item.reason for item in chain},
+            examples=_examples(dropped),
+            missing={f"{name}/{k}": why for (name, k), why in islice(recorded.missing.items(), _EXAMPLES)},
+            usage=total_usage(response.usage for response in responses.values()),
+            teacher=teacher.fingerprint,
+            report=places.report,
+            opinions=asked.counts if asked else {},
+            opinion_usage=asked.usage if asked else {},
+        )
+        places.report.write_text(filter_report(done), encoding="utf-8")
+        state.add(**done.to_dict(), state="done")
     return done
 
 
@@ -204,42 +183,6 @@ def _asked(teacher: Teacher, sample: Sample, k: int) -> str:
     """The words of completion k's question, "" where the teacher was not asked in words."""
     prompt = getattr(teacher, "prompt", None)
     return question(prompt, sample, k) if isinstance(prompt, Prompt) else ""
-
-
-def status(out: str | Path) -> dict[str, Any]:
-    """How far a distillation is: `state` (asking or done), `wanted` and `recorded` responses, `requests` sent for them
-    and how many of these were `repeated` because a kill or a failure lost the first, usage, and when done all of
-    `Distillation`. Teachers that cost nothing send no requests. `opinions` and `opinion_usage` say the same of second
-    opinions; `cost` is that of both, where prices were given.
-
-    Args:
-        out: as given to `distill`.
-
-    Raises:
-        TeacherError: there is none.
-    """
-    places = _places(out)
-    if not places.state.is_file():
-        raise TeacherError(
-            f"{out}: no distillation was started there; start one with: pondera distill MANIFEST --out ..."
-        )
-    state = json.loads(places.state.read_text(encoding="utf-8"))
-    wanted = set(state["wanted"])
-    log = read_log(places.log)
-    recorded = [log[key] for key in state["wanted"] if key in log]
-    requests, repeated = RequestJournal(journal_of(places.log)).count(wanted)
-    counts = {"wanted": len(wanted), "recorded": len(recorded), "requests": requests, "repeated": repeated}
-    usage = {"usage": total_usage(response.usage for response in recorded), **_opinions_so_far(state, places)}
-    costs = [part["cost"] for part in (usage["usage"], usage["opinion_usage"]) if "cost" in part]
-    return {**state, **counts, **usage, **({"cost": round(sum(costs), 6)} if costs else {})}
-
-
-def _opinions_so_far(state: Mapping[str, Any], places: _Places) -> dict[str, Any]:
-    wanted = state.get("opinions_wanted", [])
-    log = read_opinions(places.opinions) if wanted else {}
-    recorded = [log[key].usage for key in wanted if key in log]
-    counts = {"wanted": len(wanted), "recorded": len(recorded)} if wanted else {}
-    return {"opinions": {**counts, **state.get("opinions", {})}, "opinion_usage": total_usage(recorded)}
 
 
 def filter_report(done: Distillation) -> str:
@@ -277,14 +220,6 @@ def _check(samples: Sequence[Sample], replace_score: bool, answer_format: Answer
         raise TeacherError(f"sample {unlabelled[0]!r} has no mos to put in place of the score; leave out replace_score")
 
 
-def _places(out: str | Path) -> _Places:
-    out = Path(out)
-    if out.suffix == ".jsonl":
-        work = out.with_name(out.name.removesuffix(".jsonl") + ".distill")
-        return _Places(out, work / "responses.jsonl", work / "state.json")
-    return _Places(out / "rationales.jsonl", out / "responses.jsonl", out / "state.json")
-
-
 def _counts(filters: Sequence[Filter], dropped: Sequence[tuple[Candidate, str, str]]) -> dict[str, int]:
     counts = Counter(name for _, name, _ in dropped)
     return {item.name: counts[item.name] for item in filters}
@@ -298,10 +233,3 @@ def _examples(dropped: Sequence[tuple[Candidate, str, str]]) -> dict[str, list[d
             text = candidate.completion[:1000]
             shown.append({"sample": candidate.sample.id, "k": candidate.k, "wrong": wrong, "completion": text})
     return examples
-
-
-def _save(path: Path, state: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(state, indent=1, ensure_ascii=False), encoding="utf-8")
-    partial.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from pondera import prompts
@@ -14,6 +13,7 @@ from pondera.errors import ConfigError
 from pondera.generate.backend import sample_seed
 from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, RequestFailed
 from pondera.generate.chat_images import data_url
+from pondera.generate.chat_reply import RequestNotes
 from pondera.teach.base import TeacherResponse, Unanswered
 from pondera.teach.question import NUM_FRAMES, question, shown_parts, tells_label
 
@@ -56,7 +56,7 @@ class OpenAITeacher:
         self.prompt = prompts.get(prompt)
         self.temperatures = tuple(float(value) for value in temperatures)
         self.max_tokens, self.max_pixels, self.version = max_tokens, max_pixels, version
-        self.on_request: Callable[[str, int], None] | None = None
+        self.notes: Callable[[str, int], RequestNotes] | None = None
 
     @property
     def sees_labels(self) -> bool:
@@ -106,7 +106,7 @@ class OpenAITeacher:
                     temperature=self.temperatures[k % len(self.temperatures)],
                     max_tokens=self.max_tokens,
                     seed=sample_seed(f"{sample.id}/{k}", seed=seed),
-                    on_send=None if self.on_request is None else partial(self.on_request, sample.id, k),
+                    notes=None if self.notes is None else self.notes(sample.id, k),
                 )
 
     def _shown(self, sample: Sample) -> list[dict[str, Any]]:

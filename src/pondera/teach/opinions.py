@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pondera import prompts
 from pondera.core.answers import Numbers
-from pondera.errors import ConfigError, TeacherError
-from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, Outcome
-from pondera.teach.base import total_usage
+from pondera.errors import ConfigError
+from pondera.generate.chat import ChatClient, ChatRequest
+from pondera.generate.recorded import ask_recorded
 from pondera.teach.filters import Candidate
 
 PROMPT = "judge.contradiction"
@@ -53,14 +53,6 @@ class Opinions:
         return (candidate.sample.id, candidate.k) in self.contradictory
 
 
-@dataclass(frozen=True)
-class RecordedOpinion:
-    """One answer as it came, and what it cost: named numbers, empty in logs of versions that did not count."""
-
-    text: str
-    usage: Mapping[str, float]
-
-
 class SecondOpinion:
     """A model behind a chat service that is asked about contradictions.
 
@@ -84,30 +76,27 @@ class SecondOpinion:
         Args:
             candidates: parsed and valid.
             body: the form of their answers, for the scale.
-            log: JSONL file of recorded answers.
+            log: JSONL file of recorded answers; requests are noted in the journal beside it.
             on_start: called with the keys of all answers that are wanted, before a request goes out.
 
         Raises:
-            TeacherError: the service refuses everything, a limit is reached, or the log is damaged. What was answered
-                is recorded.
+            TeacherError: the service refuses everything, a limit is reached, or the log is damaged or another run's.
+                What was answered is recorded.
         """
         questions = {(c.sample.id, c.k): self._question(c, body) for c in candidates if c.think}
         keys = {pair: self._key(text) for pair, text in questions.items()}
         text_of = {keys[pair]: text for pair, text in questions.items()}
         if on_start is not None:
             on_start(list(text_of))
-        _cut_torn_line(log)
-        answers = read_opinions(log)
-        missing = [key for key in text_of if key not in answers]
-        self._record(missing, text_of, answers, log)
-        verdicts = {key: self.prompt.answer.parse(answers[key].text) for key in text_of if key in answers}
-        found = {key for key, answer in verdicts.items() if answer.fields.get("verdict") == "contradictory"}
+        answers = ask_recorded(self.client, text_of, lambda key: _request(key, text_of[key]), log)
+        verdicts = {key: self.prompt.answer.parse(answer.text) for key, answer in answers.found.items()}
+        contradictory = {key for key, answer in verdicts.items() if answer.fields.get("verdict") == "contradictory"}
         return Opinions(
-            frozenset(pair for pair, key in keys.items() if key in found),
-            num_asked=len(missing),
+            frozenset(pair for pair, key in keys.items() if key in contradictory),
+            num_asked=answers.num_asked,
             num_unreadable=sum(not answer.is_valid for answer in verdicts.values()),
             num_missing=len(text_of) - len(verdicts),
-            usage=total_usage(answers[key].usage for key in verdicts),
+            usage=answers.usage,
         )
 
     def _question(self, candidate: Candidate, body: Numbers) -> str:
@@ -121,26 +110,10 @@ class SecondOpinion:
     def _key(self, text: str) -> str:
         return hashlib.sha256(json.dumps([self.client.model, self.prompt.hash, text]).encode()).hexdigest()
 
-    def _record(
-        self, missing: Sequence[str], text_of: dict[str, str], answers: dict[str, RecordedOpinion], log: Path
-    ) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
 
-            def take(request: ChatRequest, outcome: Outcome) -> None:
-                if isinstance(outcome, ChatReply):
-                    usage = {**outcome.usage, "seconds": round(outcome.seconds, 6)}
-                    line = {"key": request.key, "model": self.client.model, "text": outcome.text, "usage": usage}
-                    file.write(json.dumps(line) + "\n")
-                    file.flush()
-                    answers[request.key] = RecordedOpinion(outcome.text, usage)
-
-            self.client.complete_all(self._requests(missing, text_of), take)
-
-    def _requests(self, missing: Iterable[str], text_of: dict[str, str]) -> Iterable[ChatRequest]:
-        for key in missing:
-            messages = [{"role": "user", "content": text_of[key]}]
-            yield ChatRequest(key, messages, temperature=0.0, max_tokens=_MAX_TOKENS, seed=0)
+def _request(key: str, text: str) -> ChatRequest:
+    messages = [{"role": "user", "content": text}]
+    return ChatRequest(key, messages, temperature=0.0, max_tokens=_MAX_TOKENS, seed=0)
 
 
 def numbers_of(body: object) -> Numbers:
@@ -152,33 +125,3 @@ def numbers_of(body: object) -> Numbers:
     if not isinstance(body, Numbers):
         raise ConfigError("a second opinion compares thoughts with scores; this prompt's answers are no numbers")
     return body
-
-
-def read_opinions(path: Path) -> dict[str, RecordedOpinion]:
-    """Recorded answers by key; a missing file holds none, and a last line that a kill cut off is no answer.
-
-    Raises:
-        TeacherError: a complete line is no recorded answer.
-    """
-    if not path.is_file():
-        return {}
-    content = path.read_bytes()
-    answers: dict[str, RecordedOpinion] = {}
-    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            usage = {str(name): float(value) for name, value in record.get("usage", {}).items()}
-            answers[record["key"]] = RecordedOpinion(record["text"], usage)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise TeacherError(f"{path}:{number}: no recorded opinion; remove this line to ask again") from None
-    return answers
-
-
-def _cut_torn_line(path: Path) -> None:
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        with path.open("r+b") as file:
-            file.truncate(end)

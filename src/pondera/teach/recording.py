@@ -10,8 +10,10 @@ from pathlib import Path
 
 from pondera.core.records import Sample
 from pondera.errors import TeacherError
+from pondera.generate.journal import RequestJournal, journal_of
+from pondera.generate.record_files import LineWriter
 from pondera.teach.base import Teacher, TeacherResponse, Unanswered, digest_sample
-from pondera.teach.log import LogWriter, RequestJournal, appending, read_log, response_key
+from pondera.teach.log import logged, read_log, response_key
 
 Keys = Mapping[tuple[str, int], str]
 """The address of every wanted response by (sample id, k)."""
@@ -50,42 +52,36 @@ def response_keys(samples: Sequence[Sample], teacher: Teacher, num: int, seed: i
     return keys
 
 
-def journal_of(log: Path) -> Path:
-    """Where the requests behind a log are noted."""
-    return log.with_name("requests.log")
-
-
 def record(
     samples: Sequence[Sample],
     teacher: Teacher,
     log: Path,
+    writer: LineWriter,
     keys: Keys,
     seed: int,
     on_progress: Progress | None = None,
     on_response: Callable[[TeacherResponse], None] | None = None,
-    on_start: Callable[[], None] | None = None,
 ) -> Recorded:
     """Ask for what the log lacks, and write it there.
 
     Args:
         samples: what to ask about.
         teacher: whom to ask.
-        log: the file; it need not exist.
+        log: the file.
+        writer: opened for it, so that no other run writes there.
         keys: as `response_keys` gives them.
         seed: of the run.
         on_progress: called with (responses recorded, responses wanted).
         on_response: called with each response when it is recorded; others are under way in the meantime.
-        on_start: called once the log is ours; another run that has it is left in peace.
 
     Raises:
         TeacherError: the teacher stopped, or answered what nobody asked. What came before is recorded.
     """
-    with appending(log) as writer, closing(RequestJournal(journal_of(log))) as journal:
-        if on_start is not None:
-            on_start()
+    with closing(RequestJournal(journal_of(log))) as journal:
         recorded, fingerprint = Recorded(read_log(log)), teacher.fingerprint
         num_before = sum(key in recorded.found for key in keys.values())
-        _announce(teacher, journal, keys)
+        if hasattr(teacher, "notes"):
+            teacher.notes = lambda sample, k: journal.of(keys[sample, k])
         for part, first, num in _gaps(samples, keys, recorded.found):
             try:
                 for response in teacher.respond(part, num, seed, first=first):
@@ -102,14 +98,8 @@ def record(
     return recorded
 
 
-def _announce(teacher: Teacher, journal: RequestJournal, keys: Keys) -> None:
-    """Have a teacher that pays for requests note each before it goes out."""
-    if hasattr(teacher, "on_request"):
-        teacher.on_request = lambda sample, k: journal.add(keys[sample, k])
-
-
 def _take(
-    response: TeacherResponse, teacher: Teacher, fingerprint: str, keys: Keys, recorded: Recorded, writer: LogWriter
+    response: TeacherResponse, teacher: Teacher, fingerprint: str, keys: Keys, recorded: Recorded, writer: LineWriter
 ) -> None:
     key = keys.get((response.sample, response.k))
     if key is None or response.teacher != fingerprint:
@@ -118,7 +108,7 @@ def _take(
             f"{response.teacher}: not what it was asked for"
         )
     if key not in recorded.found:
-        writer.add(key, response)
+        writer.add(logged(key, response))
         recorded.found[key] = response
         recorded.num_new += 1
 
