@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +17,13 @@ from typer.testing import CliRunner
 
 from pondera.cli import app
 from pondera.cli.judge import _key_envs
-from pondera.errors import DatasetError
+from pondera.errors import MediaError, TeacherError
 from pondera.evaluate import evaluate
 from pondera.evaluate.judge import CRITERIA, judge_texts
 from pondera.evaluate.judge_summary import krippendorff_alpha, summarise_judgements
 from pondera.generate.chat import ChatReply, RequestFailed
+from pondera.generate.record_files import appending
+from tests.generate.chat_server import ChatServer, say
 
 
 class ScriptedJudge:
@@ -35,6 +39,10 @@ class ScriptedJudge:
             words = self.reply(text, request.seed)
             outcome = words if isinstance(words, Exception) else ChatReply(words, "stop", {}, 0.0)
             on_reply(request, outcome)
+
+
+def judged(*args, **settings):
+    return judge_texts(*args, **settings).judgements
 
 
 def graded(accuracy, reasonableness=1, completeness=1):
@@ -71,7 +79,7 @@ def make_rows(tmp_path):
 
 def test_a_judge_sees_image_text_score_and_facts_but_no_system(make_rows, tmp_path):
     judge = ScriptedJudge(lambda *_: graded(2))
-    judge_texts({"our-secret-model": make_rows(['grain, "coarse"'])}, judge, tmp_path / "log.jsonl", seeds=[0])
+    judged({"our-secret-model": make_rows(['grain, "coarse"'])}, judge, tmp_path / "log.jsonl", seeds=[0])
     (request, text), *more = judge.asked
     assert not more
     assert request.messages[0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
@@ -83,7 +91,7 @@ def test_a_judge_sees_image_text_score_and_facts_but_no_system(make_rows, tmp_pa
 
 def test_a_blind_judge_is_told_no_facts(make_rows, tmp_path):
     judge = ScriptedJudge(lambda *_: graded(2))
-    judge_texts({"m": make_rows(["grain"])}, judge, tmp_path / "log.jsonl", seeds=[0], with_facts=False)
+    judged({"m": make_rows(["grain"])}, judge, tmp_path / "log.jsonl", seeds=[0], with_facts=False)
     assert "2.25" not in judge.asked[0][1]
     assert "gaussian" not in judge.asked[0][1]
 
@@ -91,7 +99,7 @@ def test_a_blind_judge_is_told_no_facts(make_rows, tmp_path):
 def test_requests_are_shuffled_criteria_too_and_results_come_in_order(make_rows, tmp_path):
     rows = make_rows([f"text {n}" for n in range(8)])
     judge = ScriptedJudge(lambda *_: graded(1))
-    found = judge_texts({"a": rows, "b": rows}, judge, tmp_path / "log.jsonl", seeds=[0, 1])
+    found = judged({"a": rows, "b": rows}, judge, tmp_path / "log.jsonl", seeds=[0, 1])
     wanted = [(system, row["sample"], seed) for system in "ab" for row in rows for seed in (0, 1)]
     assert [(j.system, j.sample, j.seed) for j in found] == wanted
     seeds_asked = [request.seed for request, _ in judge.asked]
@@ -103,29 +111,62 @@ def test_requests_are_shuffled_criteria_too_and_results_come_in_order(make_rows,
 def test_recorded_answers_are_not_asked_again_and_failed_ones_are(make_rows, tmp_path):
     rows, log = make_rows(["one", "two", "three"]), tmp_path / "log.jsonl"
     first = ScriptedJudge(lambda text, _: RequestFailed("overloaded") if '"two"' in text else graded(2))
-    found = judge_texts({"m": rows}, first, log, seeds=[0])
+    found = judged({"m": rows}, first, log, seeds=[0])
     assert [j.error for j in found] == [None, "overloaded", None]
     with log.open("a") as file:
         file.write('{"key": "cut off by a ki')
     second = ScriptedJudge(lambda *_: graded(0))
-    found = judge_texts({"m": rows}, second, log, seeds=[0])
+    found = judged({"m": rows}, second, log, seeds=[0])
     assert len(second.asked) == 1
     assert [j.scores["accuracy"] for j in found] == [2, 0, 2]
     third = ScriptedJudge(lambda *_: graded(0))
-    judge_texts({"m": rows}, third, log, seeds=[0])
+    judged({"m": rows}, third, log, seeds=[0])
     assert third.asked == []
+
+
+def test_a_folder_that_moved_is_not_paid_for_again_and_a_changed_image_is(make_rows, tmp_path):
+    """Answers were kept under the path: a moved folder was asked about again, and a new picture got the old answer."""
+    rows, log = make_rows(["one", "two"]), tmp_path / "log.jsonl"
+    judged({"runs/m": rows}, ScriptedJudge(lambda *_: graded(2)), log, seeds=[0])
+    (tmp_path / "moved").mkdir()
+    moved = [row | {"path": str(tmp_path / "moved" / f"{row['sample']}.png")} for row in rows]
+    for row, there in zip(rows, moved, strict=True):
+        Path(row["path"]).rename(there["path"])
+    again = ScriptedJudge(lambda *_: graded(0))
+    found = judged({"/elsewhere/m": moved}, again, log, seeds=[0])
+    assert again.asked == [] and [j.scores["accuracy"] for j in found] == [2, 2]
+    Image.fromarray(np.full((8, 9, 3), 77, np.uint8)).save(moved[1]["path"])
+    found = judged({"/elsewhere/m": moved}, again, log, seeds=[0])
+    assert len(again.asked) == 1 and [j.scores["accuracy"] for j in found] == [2, 0]
+    with pytest.raises(MediaError, match=r"0\.png: No such file.*judges are shown the images"):
+        judged({"m": rows}, again, log, seeds=[0])
+
+
+def test_texts_that_are_alike_share_an_answer(make_rows, tmp_path):
+    rows = make_rows(["one"])
+    judge = ScriptedJudge(lambda *_: graded(2))
+    found = judged({"a": rows, "b": rows}, judge, tmp_path / "log.jsonl", seeds=[0])
+    assert len(judge.asked) == 1 and [(j.system, j.scores["accuracy"]) for j in found] == [("a", 2), ("b", 2)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file lock there")
+def test_two_runs_cannot_judge_into_one_log(make_rows, tmp_path):
+    judge = ScriptedJudge(lambda *_: graded(2))
+    with appending(tmp_path / "log.jsonl"), pytest.raises(TeacherError, match="another run is writing"):
+        judged({"m": make_rows(["x"])}, judge, tmp_path / "log.jsonl", seeds=[0])
+    assert judge.asked == []
 
 
 def test_a_damaged_log_names_its_line(make_rows, tmp_path):
     (tmp_path / "log.jsonl").write_text("[]\n")
-    with pytest.raises(DatasetError, match=r"log\.jsonl:1: .*remove this line"):
-        judge_texts({"m": make_rows(["x"])}, ScriptedJudge(lambda *_: graded(1)), tmp_path / "log.jsonl")
+    with pytest.raises(TeacherError, match=r"log\.jsonl:1: .*remove this line"):
+        judged({"m": make_rows(["x"])}, ScriptedJudge(lambda *_: graded(1)), tmp_path / "log.jsonl")
 
 
 def test_unreadable_judgements_are_counted_and_left_out(make_rows, tmp_path):
     rows = make_rows(["one", "two", "three"])
     judge = ScriptedJudge(lambda text, _: "Great text!" if '"two"' in text else graded(2, 2, 2))
-    found = summarise_judgements(judge_texts({"m": rows}, judge, tmp_path / "log.jsonl", seeds=[0]))
+    found = summarise_judgements(judged({"m": rows}, judge, tmp_path / "log.jsonl", seeds=[0]))
     assert found["judges"]["judge-a"]["n_unreadable"] == 1
     assert found["systems"]["m"]["n"] == 2
     assert found["systems"]["m"]["overall"]["mean"] == 2.0
@@ -133,20 +174,20 @@ def test_unreadable_judgements_are_counted_and_left_out(make_rows, tmp_path):
 
 def test_a_grade_off_the_scale_is_unreadable(make_rows, tmp_path):
     judge = ScriptedJudge(lambda *_: graded(3))
-    (judgement,) = judge_texts({"m": make_rows(["x"])}, judge, tmp_path / "log.jsonl", seeds=[0])
+    (judgement,) = judged({"m": make_rows(["x"])}, judge, tmp_path / "log.jsonl", seeds=[0])
     assert (judgement.scores, "outside [0, 2]" in judgement.error) == ({}, True)
 
 
 def test_rows_without_a_text_or_answer_are_not_judged(make_rows, tmp_path):
     rows = make_rows(["", "x"])
     rows[1]["valid"] = False
-    assert judge_texts({"m": rows}, ScriptedJudge(lambda *_: graded(1)), tmp_path / "log.jsonl") == []
+    assert judged({"m": rows}, ScriptedJudge(lambda *_: graded(1)), tmp_path / "log.jsonl") == []
 
 
 def test_systems_are_compared_on_the_same_images(make_rows, tmp_path):
     good, bad = make_rows(["good"] * 6), make_rows(["bad"] * 6)
     judge = ScriptedJudge(lambda text, seed: graded(2 if '"good"' in text else seed % 2))
-    found = summarise_judgements(judge_texts({"bad": bad, "good": good}, judge, tmp_path / "log.jsonl", seeds=[0, 1]))
+    found = summarise_judgements(judged({"bad": bad, "good": good}, judge, tmp_path / "log.jsonl", seeds=[0, 1]))
     (difference,) = found["differences"]
     assert (difference["first"], difference["second"], difference["n"]) == ("bad", "good", 6)
     assert difference["difference"] == pytest.approx((2 - 0.5) / 3)
@@ -163,9 +204,9 @@ def test_judges_that_agree_have_alpha_one_and_opposite_ones_below_zero(make_rows
         return graded(2 - int(text.split('"text ')[1][0]) % 3)
 
     log = tmp_path / "log.jsonl"
-    one = judge_texts({"m": rows}, ScriptedJudge(by_number, "a"), log)
-    same = judge_texts({"m": rows}, ScriptedJudge(by_number, "b"), log)
-    other = judge_texts({"m": rows}, ScriptedJudge(opposite, "c"), log)
+    one = judged({"m": rows}, ScriptedJudge(by_number, "a"), log)
+    same = judged({"m": rows}, ScriptedJudge(by_number, "b"), log)
+    other = judged({"m": rows}, ScriptedJudge(opposite, "c"), log)
     assert summarise_judgements(one + same)["between_judges"]["accuracy"] == pytest.approx(1.0)
     assert summarise_judgements(one + other)["between_judges"]["accuracy"] < -0.5
     assert summarise_judgements(one)["judges"]["a"]["between_seeds"]["accuracy"] == pytest.approx(1.0)
@@ -256,6 +297,23 @@ def test_the_command_asks_judges_and_keeps_report_and_answers(evaluation, servic
     assert (tmp_path / "out" / "judgements.jsonl").read_bytes() == answers
 
 
+def test_judges_spend_one_limit_and_what_they_used_is_reported(evaluation, tmp_path):
+    behave = lambda payload: say(graded(2), model=payload["model"])  # noqa: E731 - 100 and 10 tokens a reply
+    with ChatServer(behave) as server:
+        words = (evaluation, "--judge", "a", "--judge", "b", "--base-url", server.url, "--out", tmp_path / "out")
+        words += ("--seeds", 1, "--concurrency", 1, "--format", "json")
+        refused = run(*words, "--max-cost", 9)
+        assert refused.exit_code == 2 and "prices of every judge" in refused.stderr
+        stopped = run(*words, "--prices", "10000,0", "--prices", "20000,0", "--max-cost", 14)  # 6 * 1, then 2, maybe 7
+        assert stopped.exit_code == 1 and "8.0000 are spent" in stopped.stderr
+        assert len(server.payloads) == 7
+        done = run(*words, "--prices", "10000,0", "--prices", "20000,0")
+        assert len(server.payloads) == 12
+    spending = json.loads(done.stdout)["spending"]
+    assert (spending["a"]["usage"]["cost"], spending["b"]["usage"]["cost"]) == (6, 12)
+    assert {"answers": 6, "new": 5, "requests": 6, "repeated": 0, "retries": 0}.items() <= spending["b"].items()
+
+
 def test_a_judge_of_whom_nothing_can_be_read_is_a_failure(evaluation, service, tmp_path, monkeypatch):
     """It printed a table of nan and succeeded."""
     monkeypatch.setattr("tests.evaluate.test_judge.graded", lambda grade: "fine, I think")
@@ -271,6 +329,7 @@ def test_a_judge_of_whom_nothing_can_be_read_is_a_failure(evaluation, service, t
         (["--blind"], "goes with --judge only"),
         (["--judge", "a", "--base-url", "http://127.0.0.1:1/v1"], "say where"),
         (["--judge", "a", "--out", "x"], "give one, or one for each of 1 judges"),
+        (["--judge", "a", "--base-url", "http://x/v1", "--out", "x", "--prices", "1"], "two numbers such as 2.5,10"),
         (["--judge", "a", "--judge", "a", "--base-url", "http://127.0.0.1:1/v1"], "stands twice"),
     ],
 )

@@ -494,7 +494,15 @@ def test_what_is_no_address_is_refused(url):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"concurrency": 0}, {"tries": 0}, {"timeout_s": -1}, {"max_cost": 1.0}, {"prices": (-1, 1)}, {"max_rate": 0}],
+    [
+        {"concurrency": 0},
+        {"tries": 0},
+        {"timeout_s": -1},
+        {"max_cost": 1.0},
+        {"prices": (-1, 1)},
+        {"prices": (1, float("nan"))},
+        {"max_rate": 0},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

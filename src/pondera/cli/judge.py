@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,21 @@ def judge(
     ] = None,
     blind: Annotated[bool, typer.Option("--blind", help="Tell judges neither label nor known distortions.")] = False,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Requests at a time.", show_default="8")] = None,
+    prices: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IN,OUT",
+            help="Of a million prompt and completion tokens; one, or one per judge.",
+            show_default="not counted",
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            help="Limit of what this run may spend, all judges together; no request is begun that could pass it.",
+            show_default="no limit",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for judge.json and the log of answers; needed with --judge.")
     ] = None,
@@ -47,12 +63,22 @@ def judge(
     Where distortions are known, texts are checked against them without any judge: what was done, where, how strongly.
     Judge models grade accuracy, reasonableness and completeness from 0 to 2. Recorded answers are never asked again.
     """
-    given = {"--base-url": base_urls, "--api-key-env": api_key_envs, "--seeds": seeds, "--concurrency": concurrency}
+    given: dict[str, Any] = {
+        "--base-url": base_urls,
+        "--api-key-env": api_key_envs,
+        "--seeds": seeds,
+        "--concurrency": concurrency,
+        "--prices": prices,
+        "--max-cost": max_cost,
+    }
     extra = [name for name, value in {**given, "--blind": blind or None}.items() if value is not None and value != []]
     if not judges and extra:
         raise typer.BadParameter("goes with --judge only", param_hint=", ".join(extra))
     addresses = _addresses(judges or [], base_urls or [])
     key_envs = _key_envs([url for _, url in addresses], api_key_envs or [])
+    prices_of = _prices(prices or [], len(addresses))
+    if max_cost is not None and None in prices_of:
+        raise typer.BadParameter("needs the prices of every judge; 0,0 where one costs nothing", param_hint="--prices")
     if judges and out is None:
         raise typer.BadParameter("answers of judges are recorded; say where", param_hint="--out")
     require("report", "pyarrow")
@@ -68,6 +94,8 @@ def judge(
             addresses,
             key_envs,
             out,
+            prices_of=prices_of,
+            max_cost=max_cost,
             seeds=seeds or 3,
             blind=blind,
             concurrency=concurrency or 8,
@@ -109,6 +137,24 @@ def _key_envs(urls: list[str], given: list[str]) -> list[str]:
     return (given or [DEFAULT_KEY_ENV if is_one_service else ""]) * len(urls)
 
 
+def _prices(given: list[str], num_judges: int) -> list[tuple[float, float] | None]:
+    """Of each judge; None where they are not known."""
+    if given and len(given) not in (1, num_judges):
+        raise typer.BadParameter(
+            f"give one pair, or one for each of {num_judges} judges; got {len(given)}", param_hint="--prices"
+        )
+    pairs: list[tuple[float, float] | None] = []
+    for text in given:
+        try:
+            prompt_price, completion_price = (float(word) for word in text.split(","))
+        except ValueError:
+            raise typer.BadParameter(
+                f"must be two numbers such as 2.5,10, got {text!r}", param_hint="--prices"
+            ) from None
+        pairs.append((prompt_price, completion_price))
+    return (pairs or [None]) * (num_judges if len(given) <= 1 else 1)
+
+
 def _read(folders: list[Path]) -> dict[str, list[Row]]:
     from pondera.evaluate.predictions import read_predictions
 
@@ -121,6 +167,8 @@ def _judged(
     key_envs: list[str],
     out: Path,
     *,
+    prices_of: Sequence[tuple[float, float] | None],
+    max_cost: float | None,
     seeds: int,
     blind: bool,
     concurrency: int,
@@ -128,14 +176,18 @@ def _judged(
     from pondera import prompts
     from pondera.evaluate.judge import PROMPT, TEMPERATURE, judge_texts
     from pondera.evaluate.judge_summary import summarise_judgements
-    from pondera.generate.chat import ChatClient
+    from pondera.generate.chat import Budget, ChatClient
 
+    budget = Budget(max_cost)
     judgements: list[Judgement] = []
-    for (model, url), api_key_env in zip(addresses, key_envs, strict=True):
-        client = ChatClient(url, model, api_key_env=api_key_env, concurrency=concurrency)
+    spending: dict[str, Any] = {}
+    for (model, url), api_key_env, prices in zip(addresses, key_envs, prices_of, strict=True):
+        client = ChatClient(url, model, api_key_env=api_key_env, concurrency=concurrency, prices=prices, budget=budget)
         show = progress(f"judged by {model}")
         log = out / "judgements.jsonl"
-        judgements += judge_texts(systems, client, log, seeds=range(seeds), with_facts=not blind, on_progress=show)
+        judged = judge_texts(systems, client, log, seeds=range(seeds), with_facts=not blind, on_progress=show)
+        judgements += judged.judgements
+        spending[model] = judged.spending()
     protocol = {
         "judges": [model for model, _ in addresses],
         "seeds": seeds,
@@ -144,13 +196,13 @@ def _judged(
         "prompt": PROMPT,
         "prompt_hash": prompts.get(PROMPT).hash,
     }
-    return {"judged": summarise_judgements(judgements), "protocol": protocol}
+    return {"judged": summarise_judgements(judgements), "spending": spending, "protocol": protocol}
 
 
 def _text(report: dict[str, Any]) -> str:
     parts = [_grounded_text(report["grounded"])]
     if "judged" in report:
-        parts.append(_judged_text(report["judged"]))
+        parts += [_judged_text(report["judged"]), _spending_text(report["spending"])]
     return "\n\n".join(parts)
 
 
@@ -177,6 +229,17 @@ def _judged_text(judged: dict[str, Any]) -> str:
         alphas = (f"{found['between_seeds'][name]:.3f}" for name in names)
         rows.append((f"  seeds of {model} (alpha)", "", *alphas))
         rows.append((f"  unreadable from {model}", f"{found['n_unreadable']} of {found['n']}", "", "", "", ""))
+    return aligned(rows)
+
+
+def _spending_text(spending: dict[str, Any]) -> str:
+    """Requests of all runs for these answers, and what they cost where prices were given."""
+    names = ("answers", "new", "requests", "repeated", "retries")
+    rows: list[tuple[str, ...]] = [("asked", *names, "cost", "of it unusable")]
+    for model, found in spending.items():
+        costs = [found[part].get("cost") for part in ("usage", "unusable")]
+        total = f"{sum(cost or 0 for cost in costs):g}" if any(cost is not None for cost in costs) else "not counted"
+        rows.append((model, *(str(found[name]) for name in names), total, f"{costs[1] or 0:g}"))
     return aligned(rows)
 
 

@@ -15,17 +15,18 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from pondera import prompts
 from pondera.data.distortions import DISTORTIONS
-from pondera.errors import DatasetError
+from pondera.errors import MediaError
 from pondera.evaluate.predictions import Row
-from pondera.generate.chat import ChatReply, ChatRequest, Outcome
 from pondera.generate.chat_images import data_url
+from pondera.generate.chat_reply import ChatRequest
+from pondera.generate.recorded import Answers, Client, ask_recorded
 
 CRITERIA: dict[str, str] = {
     "accuracy": "accuracy (is what the text claims really to be seen? 2: all of it, 1: most, 0: something important is "
@@ -41,18 +42,6 @@ TEMPERATURE = 0.3
 """Of judges; 0 would make seeds alike but for wording and order."""
 
 _MAX_TOKENS = 768
-
-
-class Client(Protocol):
-    """The part of `generate.chat.ChatClient` that a judge needs."""
-
-    model: str
-
-    def complete_all(
-        self, requests: Iterator[ChatRequest], on_reply: Callable[[ChatRequest, Outcome], None], /
-    ) -> None:
-        """Call `on_reply(request, outcome)` for every request."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +78,25 @@ class _Task:
     key: str
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What one judge said about all texts.
+
+    Args:
+        judgements: in the order of systems, rows and seeds.
+        answers: what was asked for them, and what it cost.
+    """
+
+    judgements: list[Judgement]
+    answers: Answers
+
+    def spending(self) -> dict[str, Any]:
+        """Requests and what they used, for reports; texts that are alike share an answer."""
+        asked = {"answers": len(self.answers.found), "new": self.answers.num_asked - len(self.answers.failed)}
+        counts = self.answers.counts
+        return {**asked, **counts.to_dict(), "usage": dict(self.answers.usage), "unusable": dict(counts.unusable)}
+
+
 def judge_texts(
     systems: Mapping[str, Sequence[Row]],
     client: Client,
@@ -99,51 +107,36 @@ def judge_texts(
     with_facts: bool = True,
     max_pixels: int = 1_000_000,
     on_progress: Callable[[int, int], None] | None = None,
-) -> list[Judgement]:
+) -> Judged:
     """Ask one judge about every text of every system.
 
     Args:
         systems: predictions by name of the system; rows without reasoning or score are left out.
         client: a chat client of the judge.
-        log: JSONL file of recorded answers; what stands there is not asked again.
+        log: JSONL file of recorded answers; what stands there is not asked again. Requests are noted in the journal
+            beside it.
         seeds: one judgement of each text per seed.
         temperature: of the judge.
         with_facts: tell the judge the label and the known distortions, where there are any.
         max_pixels: larger images are sent scaled down.
-        on_progress: called with (judgements there, judgements wanted).
+        on_progress: called with (answers there, answers wanted).
 
     Returns:
-        Judgements in the order of systems, rows and seeds. A request that failed for good is a judgement with an
-        error, which is not recorded: the next run asks again.
+        A request that failed for good is a judgement with an error, which is not recorded: the next run asks again.
 
     Raises:
-        TeacherError: the service refuses everything, or a limit is reached. What was answered is recorded.
+        TeacherError: the service refuses everything, a limit is reached, or the log is damaged or another run's. What
+            was answered is recorded.
         MediaError: an image cannot be read.
-        DatasetError: the log is damaged.
     """
     tasks = _tasks(systems, client.model, seeds, temperature, with_facts, max_pixels)
-    log = Path(log)
-    answers, failures = _read_log(log), dict[str, str]()
-    missing = [task for task in tasks if task.key not in answers]
-    random.Random(f"{client.model}/{sorted(seeds)}").shuffle(missing)
-    num_open = len(missing)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
-
-        def take(request: ChatRequest, outcome: Outcome) -> None:
-            nonlocal num_open
-            num_open -= 1
-            if isinstance(outcome, ChatReply):
-                answers[request.key] = outcome.text
-                file.write(json.dumps({"key": request.key, "judge": client.model, "text": outcome.text}) + "\n")
-                file.flush()
-            else:
-                failures[request.key] = str(outcome)
-            if on_progress is not None:
-                on_progress(len(tasks) - num_open, len(tasks))
-
-        client.complete_all((_request(task, temperature, max_pixels) for task in missing), take)
-    return [_judgement(task, client.model, answers.get(task.key), failures.get(task.key)) for task in tasks]
+    task_of = {task.key: task for task in tasks}
+    keys = list(task_of)
+    random.Random(f"{client.model}/{sorted(seeds)}").shuffle(keys)
+    answers = ask_recorded(
+        client, keys, lambda key: _request(task_of[key], temperature, max_pixels), Path(log), on_progress
+    )
+    return Judged([_judgement(task, client.model, answers) for task in tasks], answers)
 
 
 def _tasks(
@@ -154,28 +147,32 @@ def _tasks(
     with_facts: bool,
     max_pixels: int,
 ) -> list[_Task]:
+    digest_of: dict[str, str] = {}
     tasks = []
     for system, rows in systems.items():
         for row in rows:
             if not row["reasoning"] or not row["valid"]:
                 continue
+            path = row["path"]
+            if path not in digest_of:
+                digest_of[path] = _digest(path)
             for seed in seeds:
                 text = _question(row, seed, with_facts)
-                # The system is part of the address: two systems of one text get a judgement each.
-                content = [
-                    judge,
-                    system,
-                    row["dataset"],
-                    row["sample"],
-                    row["path"],
-                    seed,
-                    temperature,
-                    max_pixels,
-                    text,
-                ]
-                content.append(prompts.get(PROMPT).hash)
-                tasks.append(_Task(system, row, seed, text, hashlib.sha256(json.dumps(content).encode()).hexdigest()))
+                # All that is sent, and nothing else: a folder that moved is not paid for again, a changed image is.
+                content = [judge, digest_of[path], text, seed, temperature, max_pixels, prompts.get(PROMPT).hash]
+                key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+                tasks.append(_Task(system, row, seed, text, key))
     return tasks
+
+
+def _digest(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(
+            f"{path}: {error.strerror}; judges are shown the images: put it back, or evaluate again where it is now"
+        ) from None
 
 
 def _question(row: Row, seed: int, with_facts: bool) -> str:
@@ -212,29 +209,10 @@ def _request(task: _Task, temperature: float, max_pixels: int) -> ChatRequest:
     return ChatRequest(task.key, messages, temperature=temperature, max_tokens=_MAX_TOKENS, seed=task.seed)
 
 
-def _judgement(task: _Task, judge: str, text: str | None, failure: str | None) -> Judgement:
+def _judgement(task: _Task, judge: str, answers: Answers) -> Judgement:
     row = task.row
     place = (judge, task.system, row["dataset"], row["sample"], row["reference"] or row["sample"], task.seed)
-    if text is None:
-        return Judgement(*place, {}, failure or "no reply")
-    answer = prompts.get(PROMPT).answer.parse(text)
+    if task.key not in answers.found:
+        return Judgement(*place, {}, answers.failed.get(task.key, "no reply"))
+    answer = prompts.get(PROMPT).answer.parse(answers.found[task.key].text)
     return Judgement(*place, dict(answer.fields) if answer.is_valid else {}, answer.error)
-
-
-def _read_log(path: Path) -> dict[str, str]:
-    """Recorded answers by address; a last line that a kill cut off is dropped."""
-    if not path.is_file():
-        return {}
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        with path.open("r+b") as file:
-            file.truncate(end)
-    answers = {}
-    for number, line in enumerate(content[:end].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            answers[record["key"]] = record["text"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise DatasetError(f"{path}:{number}: no recorded judgement; remove this line to ask again") from None
-    return answers

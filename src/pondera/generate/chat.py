@@ -8,6 +8,7 @@ tried again. The API key is read from the environment when it is needed; it is i
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -139,7 +140,7 @@ class ChatClient:
         self.budget = budget or Budget(max_cost)
         if self.budget.limit is not None and prices is None:
             raise ConfigError("max_cost needs prices: give those of a million prompt and completion tokens")
-        if prices is not None and min(prices) < 0:
+        if prices is not None and not all(0 <= price < math.inf for price in prices):
             raise ConfigError(f"prices must be >= 0, got {prices}")
         check_address(base_url, has_key=bool(read_key(api_key_env)))
         try:
