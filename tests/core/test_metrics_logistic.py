@@ -74,24 +74,30 @@ _SHAPES = [
     "answers in half steps",
     "loose cloud",
 ]
-_STEP = ("loose cloud", 5)  # the one case where a free optimiser ends in a step between two neighbouring scores
-_FREE_CASES = [(name, k) for name in _SHAPES for k in (4, 5) if (name, k) != _STEP]
+_CASES = [(name, k) for name in _SHAPES for k in (4, 5)]
+_STEP = ("loose cloud", 5)  # the one case where an optimiser without bounds ends in a step between neighbouring scores
 
 
-@pytest.mark.parametrize(("name", "num_parameters"), _FREE_CASES)
-def test_fit_agrees_with_an_independent_optimiser_without_bounds(name, num_parameters):
+@pytest.mark.parametrize(("name", "num_parameters"), _CASES)
+def test_fit_agrees_with_an_independent_optimiser_of_the_same_bound(name, num_parameters):
     mos, score = _shape(name, np.random.default_rng(11))
     fit = fit_logistic(score, mos, num_parameters=num_parameters)
     assert fit.converged
+    assert fit.plcc == pytest.approx(_independent_plcc(score, mos, num_parameters, steepest=0.05), abs=1e-4)
+
+
+@pytest.mark.parametrize(("name", "num_parameters"), [case for case in _CASES if case != _STEP])
+def test_fit_agrees_with_an_independent_optimiser_without_bounds(name, num_parameters):
+    mos, score = _shape(name, np.random.default_rng(11))
+    fit = fit_logistic(score, mos, num_parameters=num_parameters)
     assert fit.plcc == pytest.approx(_independent_plcc(score, mos, num_parameters), abs=1e-4)
 
 
-def test_the_one_fit_that_meets_its_bound_agrees_with_an_optimiser_of_the_same_bound_and_says_so():
+def test_the_one_fit_that_meets_its_bound_says_so():
     """Without it a bend of 0.0065 standard deviations, narrower than the gaps between scores, gains 0.0013."""
     mos, score = _shape(_STEP[0], np.random.default_rng(11))
     fit = fit_logistic(score, mos, num_parameters=_STEP[1])
-    assert fit.converged and "as steep as the search allows" in fit.note
-    assert fit.plcc == pytest.approx(_independent_plcc(score, mos, _STEP[1], steepest=0.05), abs=1e-4)
+    assert "as steep as the search allows" in fit.note
     assert _independent_plcc(score, mos, _STEP[1]) == pytest.approx(fit.plcc + 0.0013, abs=1e-4)
 
 
