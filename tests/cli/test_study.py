@@ -31,6 +31,13 @@ def _table(folder, text):
     return path
 
 
+def test_a_manifest_in_place_of_a_table_is_said_to_be_none(pondera, tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"id": "a"}\n', encoding="utf-8")
+    result = pondera("data", "study", path, "--out", tmp_path / "out.jsonl")
+    assert (result.exit_code, "m.jsonl: a study is read from a CSV table" in result.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("text", [LONG, WIDE])
 def test_opinions_in_rows_or_columns_become_the_same_labels(pondera, tmp_path, text):
     out = tmp_path / "manifests" / "m.jsonl"

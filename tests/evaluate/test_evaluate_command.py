@@ -65,6 +65,15 @@ def test_a_second_run_scores_nothing(pondera, untrained, manifest, tmp_path):
     assert len(list((tmp_path / "o" / "assessments").rglob("*.jsonl"))) == 1
 
 
+def test_files_without_a_score_are_named_with_the_reason(pondera, untrained, manifest, tmp_path):
+    (tmp_path / "0.png").unlink()
+    (tmp_path / "1.png").write_text("not an image")
+    out = pondera("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "o").stdout
+    first, second = (line for line in out.splitlines() if line.startswith("not scored: "))
+    assert "0.png: no such file" in first
+    assert "1.png: not an image" in second
+
+
 def test_a_cache_serves_other_runs(pondera, untrained, manifest, tmp_path):
     args = ("evaluate", manifest, "--model", untrained, "--mode", "fast", "--cache", tmp_path / "cache", "--out")
     pondera(*args, tmp_path / "a")

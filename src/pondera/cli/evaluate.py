@@ -306,4 +306,13 @@ def _write(
         if len(evaluations) > 1:
             typer.echo(f"\n{e.name}")
         typer.echo(as_table(e.metrics))
+        for line in _failures(e):
+            typer.echo(line)
     typer.echo(f"report: {report}")
+
+
+def _failures(evaluation: Evaluation) -> list[str]:
+    """Why samples have no score, the first three of them: a missing file is not the model's bad answer."""
+    reasons = [f"{row['sample']}: {row['error']}" for row in evaluation.rows if row["error"]]
+    more = [f"and {len(reasons) - 3} more, in the column `error` of predictions.parquet"] if len(reasons) > 3 else []
+    return [f"not scored: {reason}" for reason in reasons[:3] + more]

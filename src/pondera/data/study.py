@@ -91,6 +91,8 @@ def read_study(table: Path, scale: LabelScale) -> Opinions | Votes:
     Raises:
         DatasetError: the table is none of the three layouts, or a row is wrong; names file, line and value.
     """
+    if table.suffix.lower() in (".jsonl", ".json", ".parquet", ".xlsx"):
+        raise DatasetError(f"{table}: a study is read from a CSV table in UTF-8; write the opinions or votes as one")
     rows = list(csv_rows(table))
     if not rows:
         raise DatasetError(f"{table}: no rows below the header; a study needs at least one opinion or vote")

@@ -96,8 +96,8 @@ class Adapter(ABC):
                 return root / name
         others = f" (or {', '.join(names[1:])})" if names[1:] else ""
         raise DatasetError(
-            f"{root / names[0]}: missing{others}. {self.title} needs it; download it from {self.source} "
-            f"and give the folder it was unpacked into"
+            f"{root / names[0]}: missing{others}. {self.title} needs it. Where to download: {self.source}. "
+            f"Then give the folder into which it was unpacked"
         )
 
     def sample(
