@@ -15,7 +15,8 @@ of a system (captions, frames, answers without a thought) cost further passes th
 `mixture` is two data sets with different scales: half of the contents keep their labels (1 to 5), the other half get
 those of harsher people on 0 to 100, 100 u^2 with u the place on the scale. Correlations are per data set. One run's
 result is a file; everything that is there is kept. Intervals: 1,000 resamples of the contents, the same for all seeds
-of a recipe, whose correlations are averaged in each.
+of a recipe, whose correlations are averaged in each. Answers are greedy behind a thought; a recipe that teaches no
+thought (`deqa`) is read in mode `fast`, its expected score.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from pondera.assess import load
+from pondera.assess.assessor import Mode
 from pondera.config import Recipe, load_recipe
 from pondera.core.bootstrap import bootstrap_correlations, cluster_index, percentile_interval
 from pondera.core.metrics import plcc, srcc
@@ -40,7 +42,7 @@ from pondera.data.manifest import read_manifest, write_manifest
 from pondera.data.synthesize import bundled_references, synthesize
 from pondera.data.tasks import KINDS, derive
 from pondera.engine.run import run_recipe
-from pondera.evaluate import evaluate
+from pondera.evaluate import Evaluation, evaluate
 from pondera.evaluate.predictions import Row, read_predictions
 
 SIX = ("q-ponder", "preresq-r1-image", "visualquality-r1", "q-insight", "mr-iqa", "pondera")
@@ -66,7 +68,8 @@ def main() -> None:
             done += 1
     results = collect(out / args.data)
     for entry in results:
-        entry["start_overall"] = test_start(out / "starts" / entry["start"], manifests[args.data] / "manifest.jsonl")
+        start = out / "starts" / entry["start"]
+        entry["start_overall"] = test_start(start, manifests[args.data] / "manifest.jsonl", entry["mode"])
     (out / f"{args.data}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(table(results))
 
@@ -108,14 +111,14 @@ def run_one(name: str, seed: int, folder: Path, data: Path, args: argparse.Names
     # A recipe without reinforcement is its start.
     final = run_recipe(reinforced, folder / "run", resume=True) if reinforced else start
     seconds = time.perf_counter() - begun
-    test = read_manifest(data / "manifest.jsonl", split="test")
-    assessor = load(str(final))
-    found = evaluate(test, lambda paths: assessor(list(paths), mode="reason"), name=recipe.name)
+    mode = answer_mode(recipe)
+    found = answers(final, data / "manifest.jsonl", mode, recipe.name)
     found.save(folder)
     stages = [s for s in (reinforced.stages if reinforced else ()) if s.kind == "reinforce"]
     result = {
         "recipe": recipe.name,
         "seed": seed,
+        "mode": mode,
         "systems": [s.system for s in stages],
         "roll_outs": sum(roll_outs(s.model_dump()) for s in stages),
         "steps": [s.steps for s in stages],
@@ -136,15 +139,23 @@ def make_start(recipe: Recipe, folder: Path) -> Path:
     return final if final.is_dir() else run_recipe(Recipe.model_validate(values), folder / key, resume=True)
 
 
-def test_start(folder: Path, manifest: Path) -> dict[str, float]:
+def answer_mode(recipe: Recipe) -> Mode:
+    """Thoughts and a greedy answer; the expected score where no stage teaches thoughts."""
+    thinks = any(stage.kind == "reinforce" or getattr(stage, "reasoning", False) for stage in recipe.stages)
+    return "reason" if thinks else "fast"
+
+
+def answers(model: Path, manifest: Path, mode: Mode, name: str) -> Evaluation:
+    """What a model says about the test."""
+    assessor = load(str(model))
+    return evaluate(read_manifest(manifest, split="test"), lambda paths: assessor(list(paths), mode=mode), name=name)
+
+
+def test_start(folder: Path, manifest: Path, mode: Mode) -> dict[str, float]:
     """What a start is worth on the test, before any reinforcement; worked out once for each kind of data."""
     place = folder / f"test-{manifest.parent.name}.json"
     if not place.is_file():
-        assessor = load(str(folder / "final"))
-        found = evaluate(
-            read_manifest(manifest, split="test"), lambda paths: assessor(list(paths), mode="reason"), name="start"
-        )
-        overall = found.metrics["overall"]
+        overall = answers(folder / "final", manifest, mode, "start").metrics["overall"]
         place.write_text(
             json.dumps({key: overall[key] for key in ("n", "n_invalid", "srcc", "plcc")}), encoding="utf-8"
         )
@@ -197,6 +208,7 @@ def collect(folder: Path) -> list[dict[str, Any]]:
                 "recipe": results[0]["recipe"],
                 "systems": results[0]["systems"],
                 "seeds": [result["seed"] for result in results],
+                "mode": results[0].get("mode", "reason"),
                 "roll_outs": results[0]["roll_outs"],
                 "start": results[0]["start"],
                 "seconds": round(float(np.mean([result["seconds"] for result in results])), 1),
@@ -236,7 +248,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     names = list(results[0]["datasets"])
     parts = ["overall"] if len(names) == 1 else ["overall", *names]
     heads = [f"{metric} {'' if part == 'overall' else part}".strip() for part in parts for metric in ("SRCC", "PLCC")]
-    columns = ["recipe", "seeds", *heads, "SRCC and PLCC before", "valid", "roll-outs", "minutes", "start"]
+    columns = ["recipe", "mode", "seeds", *heads, "SRCC and PLCC before", "valid", "roll-outs", "minutes", "start"]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for entry in results:
         summaries = [entry["overall"] if part == "overall" else entry["datasets"][part] for part in parts]
@@ -249,7 +261,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             f"{entry['seconds'] / 60:.1f}",
             entry["start"],
         ]
-        lines.append("| " + " | ".join([entry["recipe"], str(len(entry["seeds"])), *cells, *facts]) + " |")
+        lines.append(
+            "| " + " | ".join([entry["recipe"], entry["mode"], str(len(entry["seeds"])), *cells, *facts]) + " |"
+        )
     return "\n".join(lines)
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pondera.config import ReinforceStage, load_recipe
+from pondera.config import MeasuredRationales, ReinforceStage, load_recipe
 from pondera.core.answers import AnswerFormat
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.core.system import Ramp
 from pondera.data.manifest import read_manifest
 from pondera.data.synthesize import bundled_references, synthesize
 from pondera.engine.grading import stage_system
-from pondera.engine.rationale_sources import best_rollout
+from pondera.engine.rationale_sources import best_rollout, measured_rationales
 from pondera.engine.run import run_recipe
 from pondera.errors import ConfigError, TrainingError
 from pondera.generate.backend import Completion
+from pondera.models import ModelCard
 
 RECIPE = """
 name: sequence
@@ -74,6 +76,18 @@ def test_five_numbers_are_taught_by_the_measuring_teacher_and_the_reference_is_r
     taught = read_manifest(tmp_path / "kept" / "rationales" / "cold_start" / "score.jsonl")
     assert {s.split for s in taught} == {"train"}
     assert all(len(s.rationale.partition("<answer>")[2].splitlines()) == 5 for s in taught)
+
+
+def test_labels_can_answer_one_task_and_the_teacher_the_other(manifest, tmp_path):
+    score = read_manifest(manifest, split="train")[0]
+    boxes = {"boxes": [{"bbox_2d": [1, 2, 30, 40], "type": "gaussian_noise", "level": 4}]}
+    places = replace(score, id="places", task="grounding", mos=None, scale=None, targets=boxes)
+    card = ModelCard(prompt="short.score", tasks={"grounding": "short.grounding"})
+    section = MeasuredRationales(answers={"grounding": "labels"})
+    by_teacher, by_label = measured_rationales([score, places], card, section, tmp_path / "some", seed=0)
+    assert "[1, 2, 30, 40]" in by_label.rationale
+    (alone,) = measured_rationales([score], card, MeasuredRationales(), tmp_path / "none", seed=0)
+    assert by_teacher.rationale == alone.rationale
 
 
 def _tail(manifest, tmp_path, tolerance):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pondera.config.sections import DataSection, Keep, OptimiserSection, Precision, PromptSection, Strict, Wordings
+from pondera.core.records import Task
 
 Objective = Literal["levels", "full_reference", "ranking", "distance", "text"]
 
@@ -61,6 +62,9 @@ class SoftLabelsSection(Strict):
     as_released: bool = Field(False, description="The released builder's labels, whose sum and mean may be off.")
 
 
+AnswerSource = Literal["teacher", "labels"]
+
+
 class ManifestRationales(Strict):
     """Rationales that the manifest holds, as `pondera distill` writes them."""
 
@@ -71,7 +75,14 @@ class MeasuredRationales(Strict):
     """Rationales of the measuring teacher, in the form that the prompt of each task asks for."""
 
     source: Literal["measuring"] = "measuring"
-    answers: Literal["teacher", "labels"] = Field("teacher", description="Whose answer stands behind the thought.")
+    answers: AnswerSource | dict[Task, AnswerSource] = Field(
+        "teacher",
+        description="Whose answer stands behind the thought; by task, where tasks differ: teacher for the rest.",
+    )
+
+    def answered_by(self, task: Task) -> AnswerSource:
+        """Whose answer stands behind the thoughts of a task."""
+        return self.answers if isinstance(self.answers, str) else self.answers.get(task, "teacher")
 
 
 class RejectionSampledRationales(Strict):

@@ -50,8 +50,9 @@ def measured_rationales(
     found: dict[str, Sample] = {}
     for task in sorted({sample.task for sample in samples}):
         form = card.prompt_for(task).answer
+        by_label = section.answered_by(task) == "labels"
         # The labels' form may be one that the teacher has no answer for: it thinks, and the label answers.
-        asked = AnswerFormat() if section.answers == "labels" else form
+        asked = AnswerFormat() if by_label else form
         done = distill(
             [sample for sample in samples if sample.task == task],
             measuring_teacher(samples[0].kind, asked),
@@ -62,7 +63,7 @@ def measured_rationales(
             on_progress=_bar(f"teacher, {task}"),
         )
         for sample in read_manifest(done.manifest):
-            found[sample.id] = _answered_by_label(sample, form) if section.answers == "labels" else sample
+            found[sample.id] = _answered_by_label(sample, form) if by_label else sample
     return [replace(sample, rationale=found[sample.id].rationale) for sample in samples]
 
 
