@@ -155,10 +155,25 @@ def test_every_cell_of_a_montage_has_an_image_token_of_its_own():
 def test_changes_are_between_successive_cells_row_by_row():
     from pondera.models.nano.modeling import cell_changes
 
-    time_order = torch.arange(16.0) ** 2
-    cells = time_order.view(2, 2, 2, 2).transpose(1, 2).reshape(1, 4, 4, 1)  # tile by tile, as the tower gives them
-    change = cell_changes(cells, 2, 2).view(2, 2, 2, 2).transpose(1, 2).flatten()
-    assert change.tolist() == [0.0, *(2.0 * n + 1 for n in range(15))]
+    value_N = torch.arange(16.0) ** 2 / 256  # of the cells in time order
+    picture = value_N.view(4, 4).repeat_interleave(3, 0).repeat_interleave(3, 1)
+    tiles = picture.view(2, 6, 2, 6).transpose(1, 2).reshape(1, 4, 1, 6, 6).expand(1, 4, 3, 6, 6)
+    change = cell_changes(tiles, 2, 2).view(2, 2, 2, 2, 2).transpose(1, 2).reshape(16, 2)
+    expected = ((value_N.diff() + 1e-3).log() + 4) / 2
+    torch.testing.assert_close(change[1:, 0], expected)
+    torch.testing.assert_close(change[1:, 1], expected)
+    assert change[0].tolist() == [0.0, 0.0]
+
+
+def test_moving_texture_changes_pixels_and_flicker_changes_brightness():
+    from pondera.models.nano.modeling import cell_changes
+
+    texture = torch.rand(1, 1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    texture[..., 6:] = texture[..., :6].flip(-1)  # the second cell has the pixels of the first, elsewhere
+    moved = cell_changes(texture, 1, 2)[0, 0, 1]
+    assert moved[0] > 0 and moved[1] < -1
+    flicker = torch.cat([torch.full((1, 1, 3, 12, 6), value) for value in (0.0, 0.2)], dim=-1)
+    assert torch.allclose(*cell_changes(flicker, 1, 2)[0, 0, 1])
 
 
 def test_a_model_with_cell_changes_tells_a_frozen_montage_from_a_moving_one_by_them_alone():

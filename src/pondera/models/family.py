@@ -228,7 +228,7 @@ class Family:
             raise ModelError(f"{type(self.model).__name__} has no part called vision_tower or visual to freeze")
         tower.requires_grad_(False)
         # Pieces of a sharded model come together in its root forward pass only, which `precompute` does not take.
-        return hasattr(self._stock.base_model, "encode_views") and not is_sharded(self.model)
+        return hasattr(self._stock.base_model, "encode_images") and not is_sharded(self.model)
 
     def freeze_projector(self) -> None:
         """Stop training what turns the tower's output into image tokens; nano's mark of the view goes on learning.
@@ -247,7 +247,7 @@ class Family:
 
     @torch.no_grad()
     def precompute(self, prompts: Sequence[EncodedPrompt], batch_size: int = 32) -> list[EncodedPrompt]:
-        """The same prompts with the frozen tower's output in place of pixels (families with `encode_views`)."""
+        """The same prompts with the frozen tower's output in place of pixels (families with `encode_images`)."""
         model = self._stock.base_model
         was_training = self.model.training
         self.model.eval()
@@ -255,7 +255,7 @@ class Family:
         cells: list[torch.Tensor] = []
         for start in range(0, len(pictures), batch_size):
             pixels = torch.cat(pictures[start : start + batch_size])
-            cells += model.encode_views(pixels.to(self.device)).cpu().split(1)
+            cells += model.encode_images(pixels.to(self.device)).cpu().split(1)
         self.model.train(was_training)
         rest = iter(cells)
         joined = [torch.cat([next(rest) for _ in prompt.media["pixel_values"]]) for prompt in prompts]

@@ -20,8 +20,8 @@ class NanoConfig(PretrainedConfig):
         grid: each view becomes grid x grid image tokens.
         global_tiles: the global view is scaled to so many views per side and cut into them. With 2 and a grid of 2,
             every cell of a 4 x 4 montage has an image token of its own.
-        cell_changes: image tokens of the global view also hold how its cells differ from the one before, row by row:
-            in a montage, what changed from frame to frame.
+        cell_changes: image tokens of the global view also say how far its cells are from the one before, row by row:
+            in a montage, how much changed from frame to frame.
     """
 
     model_type = "pondera_nano"

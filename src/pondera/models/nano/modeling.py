@@ -71,20 +71,31 @@ def pooled_statistics(feature_maps: tuple[torch.Tensor, ...], grid: int) -> torc
     return torch.cat(pooled, dim=1).flatten(2).transpose(1, 2)
 
 
-def cell_changes(cells: torch.Tensor, tiles: int, grid: int) -> torch.Tensor:
-    """Absolute difference of every cell of a global view from the one before it, row by row; 0 for the first.
+NUM_CHANGES = 2  # numbers that say how a cell differs from the one before
+
+
+def cell_changes(pixel_values: torch.Tensor, tiles: int, grid: int) -> torch.Tensor:
+    """How far every cell of a global view is from the one before it, row by row: in pixels, and in brightness.
+
+    Logarithms, because a picture that stands still and one that moves a little differ by orders of magnitude; of
+    pixels, because features that are normalised no longer say how much changed (measured in `docs/experiments.md`).
 
     Args:
-        cells: [images, tiles x tiles, grid x grid, channels], tiles row by row, and cells row by row within a tile.
+        pixel_values: the tiles of global views, row by row, in [-1, 1], [images, tiles x tiles, 3, px, px].
         tiles: per side of the global view.
         grid: cells per side of a tile.
 
     Returns:
-        The same shape and order.
+        [images, tiles x tiles, grid x grid, 2], about -1.5 for no change, 1.5 for a cut; 0 for the first cell.
     """
-    split = cells.unflatten(2, (grid, grid)).unflatten(1, (tiles, tiles))
-    rows = split.transpose(2, 3).flatten(1, 4)  # tile row, cell row, tile column, cell column
-    change = (rows - torch.cat([rows[:, :1], rows[:, :-1]], dim=1)).abs()
+    px = pixel_values.shape[-1] // grid
+    whole = pixel_values[..., : px * grid, : px * grid].unflatten(1, (tiles, tiles)).permute(0, 3, 1, 4, 2, 5)
+    picture = whole.flatten(4, 5).flatten(2, 3)  # [images, 3, side, side]
+    cells = picture.unflatten(3, (tiles * grid, px)).unflatten(2, (tiles * grid, px)).permute(0, 2, 4, 1, 3, 5)
+    rows = cells.flatten(1, 2)  # [images, cells, 3, px, px]
+    difference = rows[:, 1:] - rows[:, :-1]
+    size = torch.stack([difference.abs().mean((2, 3, 4)), difference.mean((2, 3, 4)).abs()], dim=-1)
+    change = F.pad(((size + 1e-3).log() + 4) / 2, (0, 0, 1, 0))
     return change.unflatten(1, (tiles, grid, tiles, grid)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
@@ -102,16 +113,16 @@ class NanoProjector(nn.Module):
         self.tiles, self.grid = config.global_tiles, config.grid
         self.changes: nn.Module | None = None
         if config.cell_changes:
-            self.changes = nn.Sequential(nn.LayerNorm(2 * channels), nn.Linear(2 * channels, hidden))
+            self.changes = nn.Sequential(nn.Linear(NUM_CHANGES, hidden), nn.GELU(), nn.Linear(hidden, hidden))
 
     def forward(self, cells: torch.Tensor) -> torch.Tensor:
-        """Cells [images, views, cells, channels] -> image tokens [images, views x cells, hidden]."""
-        tokens = self.without_place(cells) + self.place[: cells.shape[1]]
-        if self.changes is not None:
-            num_tiles = self.tiles**2
-            change = self.changes(cell_changes(cells[:, :num_tiles], self.tiles, self.grid))
-            tokens = torch.cat([tokens[:, :num_tiles] + change, tokens[:, num_tiles:]], dim=1)
-        return tokens.flatten(1, 2)
+        """Cells of whole images (`NanoModel.encode_images`) -> image tokens [images, views x cells, hidden]."""
+        if self.changes is None:
+            return (self.without_place(cells) + self.place).flatten(1, 2)
+        tokens = self.without_place(cells[..., :-NUM_CHANGES]) + self.place
+        num_tiles = self.tiles**2
+        change = self.changes(cells[:, :num_tiles, :, -NUM_CHANGES:])
+        return torch.cat([tokens[:, :num_tiles] + change, tokens[:, num_tiles:]], dim=1).flatten(1, 2)
 
     def without_place(self, cells: torch.Tensor) -> torch.Tensor:
         """Cells [..., channels] -> tokens [..., hidden] that do not say from which view they are."""
@@ -142,9 +153,25 @@ class NanoModel(NanoPreTrainedModel):
         cells = pooled_statistics(self.vision_tower(views).feature_maps, self.config.grid)
         return cells.unflatten(0, pixel_values.shape[:2])
 
+    def encode_images(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """All views of images -> what the projector reads: cells, and with `cell_changes` two channels more.
+
+        Args:
+            pixel_values: [images, views, 3, px, px] in [-1, 1], the global view's tiles first.
+
+        Returns:
+            [images, views, cells, channels].
+        """
+        cells = self.encode_views(pixel_values)
+        if not self.config.cell_changes:
+            return cells
+        num_tiles = self.config.global_tiles**2
+        change = cell_changes(pixel_values[:, :num_tiles], self.config.global_tiles, self.config.grid).to(cells.dtype)
+        return torch.cat([cells, F.pad(change, (0, 0, 0, 0, 0, cells.shape[1] - num_tiles))], dim=-1)
+
     def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pixels [images, views, 3, px, px] in [-1, 1] -> image tokens [images, tokens, hidden]."""
-        return self.projector(self.encode_views(pixel_values))
+        return self.projector(self.encode_images(pixel_values))
 
     def forward(
         self,
@@ -162,7 +189,7 @@ class NanoModel(NanoPreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         if pixel_values is not None:
-            image_cells = self.encode_views(pixel_values)
+            image_cells = self.encode_images(pixel_values)
         if image_cells is not None:
             feature = self.projector(image_cells).to(inputs_embeds.dtype)
             place = input_ids == self.config.image_token_id
