@@ -1,4 +1,4 @@
-"""Fit the constants of the measuring teacher for videos: `src/pondera/teach/video_statistics.py`.
+"""Fit the rungs of the severities of faults of time: `src/pondera/data/motion_ladders.py`.
 
     python benchmarks/fit_video_teacher.py            # writes the module, about two minutes on one core
     python benchmarks/fit_video_teacher.py --check    # only says how far the shipped constants are off
@@ -18,12 +18,12 @@ import numpy as np
 
 from pondera.core.records import Distortion
 from pondera.data.motion_evidence import Stretch
+from pondera.data.motion_faults import measure_course
 from pondera.data.moving_clips import ClipSettings
 from pondera.data.moving_content import MovingContent
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.data.temporal_distortions import distort_clip
 from pondera.data.video import shrunk
-from pondera.teach.video_measures import measure_course
 
 TYPES_OF = {
     "repeated": ("frame_drop", "rate_reduction", "stutter"),
@@ -42,12 +42,12 @@ def main() -> int:
     args = parser.parse_args()
     ladders = fit_ladders()
     if args.check:
-        from pondera.teach.video_statistics import LADDERS
+        from pondera.data.motion_ladders import LADDERS
 
         off = max(abs(a - b) / max(abs(b), 1e-3) for n in ladders for a, b in zip(ladders[n], LADDERS[n], strict=True))
         print(f"largest relative difference in the ladders: {off:.3f}")
         return int(off > 0.05)
-    target = Path(__file__).parents[1] / "src/pondera/teach/video_statistics.py"
+    target = Path(__file__).parents[1] / "src/pondera/data/motion_ladders.py"
     target.write_text(module_text(ladders), encoding="utf-8")
     print(f"wrote {target}", file=sys.stderr)
     return 0
@@ -90,7 +90,7 @@ def module_text(ladders: dict[str, tuple[float, ...]]) -> str:
     """The module that holds the constants."""
     rows = "".join(f'    "{name}": {values!r},\n' for name, values in ladders.items())
     return (
-        '"""Constants of the measuring teacher for videos.\n\n'
+        '"""Rungs of the severities of faults of time, for the measuring teacher and for prompts.\n\n'
         'Made by `benchmarks/fit_video_teacher.py`; do not edit by hand.\n"""\n\n'
         f"LADDERS: dict[str, tuple[float, ...]] = {{\n{rows}}}\n"
         '"""Per measure: what nine of ten undamaged clips stay below, then the medians of levels 1 to 5."""\n'

@@ -11,12 +11,12 @@ from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.aspects import TEMPORAL_ASPECTS, read_grades, worst_aspect
 from pondera.core.records import Distortion, Media, Sample
 from pondera.data.motion_evidence import Stretch
+from pondera.data.motion_faults import measure_course
 from pondera.data.moving_content import MovingContent
 from pondera.data.photographs import list_photographs
 from pondera.data.temporal_distortions import distort_clip
 from pondera.errors import TeacherError
 from pondera.teach import MeasuringTeacher, VideoMeasuringTeacher, measuring_teacher
-from pondera.teach.video_measures import measure_course, translations
 from pondera.teach.video_measuring import temporal_severities
 from pondera.teach.video_wording import SPATIAL_ASPECTS, TEMPORAL_OPENINGS, video_thought
 
@@ -51,20 +51,6 @@ def test_a_strong_fault_is_the_worst_of_the_course_and_a_stronger_one_is_no_bett
     fair, strong = _severities(frames, kind, 3), _severities(frames, kind, 5)
     assert max(strong, key=lambda name: strong[name]) == aspect
     assert strong[aspect] >= fair[aspect] > temporal_severities(_course(frames))[aspect]
-
-
-def test_a_translation_of_known_size_is_measured():
-    """A smooth random picture, moved by one pixel to the right: the camera moved to the left."""
-    from scipy.ndimage import gaussian_filter
-
-    wide = gaussian_filter(np.random.default_rng(0).normal(0, 100, (80, 120)), 4)
-    moved = np.stack([wide[:, 20:100], wide[:, 19:99]])
-    np.testing.assert_allclose(translations(moved), [[0.0, 1.0]], atol=0.1)
-
-
-def test_a_single_frame_and_a_tiny_one_have_no_faults():
-    assert _course(np.zeros((1, 8, 8, 3), np.uint8))["shake"] == 0
-    assert set(_course(np.zeros((5, 1, 1, 3), np.uint8)).values()) <= {0.0, 1.0}
 
 
 @pytest.fixture(scope="module")

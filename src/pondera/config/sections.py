@@ -113,6 +113,9 @@ class ViewSection(Strict):
     num_frames: int = Field(6, ge=1, description="Frames of a sequence.")
     frame_px: int = Field(448, ge=16, description="Longer side of the frames of a sequence.")
     facts: bool = Field(False, description="Add measured frame rate, standstills and flicker as text.")
+    severities: bool = Field(
+        False, description="Add how severe repeats, standstills, uneven motion, flicker and shake are, 0 to 5, as text."
+    )
     strip: bool = Field(False, description="Add differences between successive frames as a picture.")
     profile: bool = Field(False, description="Add one row of pixels over time as a picture.")
     reference: bool = Field(False, description="Show the reference of samples that have one.")

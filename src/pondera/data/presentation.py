@@ -42,6 +42,7 @@ class Layout:
         num_frames: of a sequence.
         frame_px: longer side of the frames of a sequence.
         facts: add measured frame rate, standstills and flicker as text.
+        severities: add how severe repeated frames, standstills, uneven motion, flicker and shake are, as text.
         strip: add differences between successive frames as a picture.
         profile: add one row of pixels over time as a picture.
         reference: show the reference of a sample that has one; off, a sample is judged without it.
@@ -56,6 +57,7 @@ class Layout:
     num_frames: int = 6
     frame_px: int = 448
     facts: bool = False
+    severities: bool = False
     strip: bool = False
     profile: bool = False
     reference: bool = False
@@ -256,7 +258,12 @@ def _of_video(path: str | Path, layout: Layout, seed: int | None) -> Presentatio
         view = views.slow_fast_view(path, slow_side=layout.local_px, seed=seed)
     presentation = _of_view(view, has_montage=layout.video == "preresq")
     evidence = views.with_evidence(
-        replace(view, parts=()), path, facts=layout.facts, strip=layout.strip, profile=layout.profile
+        replace(view, parts=()),
+        path,
+        facts=layout.facts,
+        severities=layout.severities,
+        strip=layout.strip,
+        profile=layout.profile,
     )
     return replace(presentation, parts=presentation.parts + _of_view(evidence, has_montage=False).parts)
 

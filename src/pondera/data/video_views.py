@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pondera.core.records import Media
 from pondera.data.images import load_image
 from pondera.data.motion_evidence import difference_strip, measure_motion, read_stretches, temporal_slice
+from pondera.data.motion_faults import severity_text
 from pondera.data.video import Clip, Frame, sample_clip, sample_clips, shrunk
 from pondera.data.video.frames import VideoReader
 from pondera.errors import ManifestError
@@ -197,7 +198,13 @@ def native_frames(path: str | Path, *, rate: float = 2.0, max_frames: int = 64, 
 
 
 def with_evidence(
-    view: VideoView, path: str | Path, *, facts: bool = False, strip: bool = False, profile: bool = False
+    view: VideoView,
+    path: str | Path,
+    *,
+    facts: bool = False,
+    severities: bool = False,
+    strip: bool = False,
+    profile: bool = False,
 ) -> VideoView:
     """Add motion evidence to a view, each kind on its own switch.
 
@@ -205,13 +212,15 @@ def with_evidence(
         view: any.
         path: the video it is of.
         facts: measured frame rate, standstills and flicker, as text.
+        severities: of repeated frames, standstills, uneven motion, flicker and shake, from 0 to 5, as text.
         strip: differences between successive frames, as a picture.
         profile: one row of pixels over time, as a picture.
 
     Raises:
         MediaError, MissingExtra: as in `read_stretches`.
     """
-    wanted = [name for name, is_on in (("facts", facts), ("strip", strip), ("profile", profile)) if is_on]
+    switches = {"facts": facts, "severities": severities, "strip": strip, "profile": profile}
+    wanted = [name for name, is_on in switches.items() if is_on]
     if not wanted:
         return view
     stretches = read_stretches(path)
@@ -219,6 +228,8 @@ def with_evidence(
     added = []
     if facts:
         added.append(ViewPart(measure_motion(stretches).text(), None))
+    if severities:
+        added.append(ViewPart(severity_text(stretches), None))
     if strip and len(longest.frames) > 1:
         text = "Changes between successive frames, in time order, grey where nothing changes:"
         added.append(ViewPart(text, difference_strip(longest)))

@@ -1,6 +1,6 @@
 """The measuring teacher for videos: how a clip runs and how its pictures look, from what can be measured on it.
 
-Course in time: standstills, uneven motion, flicker, shake (`video_measures`), read at full rate. Pictures: the image
+Course in time: standstills, uneven motion, flicker, shake (`data.motion_faults`), read at full rate. Pictures: the image
 teacher's measures on frames. It sees neither label nor reference, and its rule is simple on purpose: it counts all
 kinds of damage alike. Its two numbers are the whole (every aspect) and the details (the pictures alone); where only
 the course in time is damaged their mean is too kind, which leaves reinforcement something to correct.
@@ -23,13 +23,14 @@ from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.aspects import read_grades
 from pondera.core.records import FIVE_POINT, Assessment, MediaKind, Sample
 from pondera.data.motion_evidence import read_stretches
+from pondera.data.motion_faults import fault_severities, measure_course
+from pondera.data.motion_ladders import LADDERS
 from pondera.data.video import sample_clip
 from pondera.errors import PonderaError, TeacherError
-from pondera.teach import defects, statistics, video_statistics, video_wording
+from pondera.teach import defects, statistics, video_wording
 from pondera.teach.base import TeacherResponse
 from pondera.teach.measures import measure
 from pondera.teach.measuring import MeasuringTeacher
-from pondera.teach.video_measures import measure_course
 
 VERSION = 1  # raised when measures or rules change; constants and words count by themselves
 
@@ -87,7 +88,7 @@ class VideoMeasuringTeacher:
     @property
     def fingerprint(self) -> str:
         """Name, version, and a hash of constants and words; the number of workers changes nothing."""
-        content = [VERSION, statistics.PRISTINE, statistics.LADDERS, video_statistics.LADDERS, video_wording.VERSION]
+        content = [VERSION, statistics.PRISTINE, statistics.LADDERS, LADDERS, video_wording.VERSION]
         content.append(self.num_values)
         return f"measuring-video-{VERSION}-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
 
@@ -189,15 +190,9 @@ def temporal_severities(course: dict[str, float]) -> dict[str, float]:
     Args:
         course: as `measure_course` gives it.
     """
-    severity = {name: _on_ladder(value, video_statistics.LADDERS[name]) for name, value in course.items()}
+    severity = fault_severities(course)
     smoothness = max(severity["repeated"], severity["standstill"], severity["unevenness"])
     return {"stability": severity["shake"], "smoothness": smoothness, "flicker": severity["flicker"]}
-
-
-def _on_ladder(value: float, ladder: Sequence[float]) -> float:
-    """Severity 0 up to the first rung, then linear between levels, 5 at the last."""
-    rungs = [(ladder[0], 0.0)] + [(v, float(n)) for n, v in enumerate(ladder) if n and v > ladder[0]]
-    return float(np.interp(value, [v for v, _ in rungs], [level for _, level in rungs]))
 
 
 def _measure_file(path: str) -> tuple[VideoFindings | PonderaError, float]:

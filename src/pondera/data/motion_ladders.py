@@ -1,4 +1,4 @@
-"""Constants of the measuring teacher for videos.
+"""Rungs of the severities of faults of time, for the measuring teacher and for prompts.
 
 Made by `benchmarks/fit_video_teacher.py`; do not edit by hand.
 """

@@ -1,24 +1,33 @@
-"""What can be measured on the course of a video: standstills, uneven motion, flicker, shake.
+"""What can be measured on the course of a video: standstills, uneven motion, flicker, shake; and how severe each is.
 
-All are read from short stretches at full rate (`pondera.data.motion_evidence`); none says what is good.
+All are read from short stretches at full rate (`pondera.data.motion_evidence`). Severities stand on the ladder of the
+distortion levels: 0 for nothing, 5 for the strongest level of the distortion that a measure is named after.
 Shape letters: T frames, P pairs of successive frames, H height, W width.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pondera.data.motion_evidence import Stretch, measure_motion
+from pondera.data.motion_ladders import LADDERS
 
 FloatArray = NDArray[np.float64]
 
 _LUMA_C = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _COARSE = 2  # movement is read from means of 2 x 2 pixels, smoothed further: movements of a few pixels stay linear
 _SMOOTH_PX = 1.0
+_SPOKEN = {
+    "repeated": "repeated frames",
+    "standstill": "standstill",
+    "unevenness": "uneven motion",
+    "flicker": "flicker",
+    "shake": "shake",
+}
 _STILL = 0.12  # mean change of luma below which a frame repeats the one before; as in `motion_evidence`
 
 
@@ -48,6 +57,27 @@ def measure_course(stretches: Sequence[Stretch]) -> dict[str, float]:
         "flicker": facts.flicker,
         "shake": float(np.mean(shake)),
     }
+
+
+def fault_severities(course: Mapping[str, float]) -> dict[str, float]:
+    """Severity of each measure, in [0, 5]: 0 up to the first rung of its ladder, then linear between levels.
+
+    Args:
+        course: as `measure_course` gives it.
+    """
+    return {name: _on_ladder(value, LADDERS[name]) for name, value in course.items()}
+
+
+def severity_text(stretches: Sequence[Stretch]) -> str:
+    """The severities to the nearest level in one line, for a prompt."""
+    severity = fault_severities(measure_course(stretches))
+    said = ", ".join(f"{_SPOKEN[name]} {round(value)}" for name, value in severity.items())
+    return f"Measured faults, 0 to 5: {said}."
+
+
+def _on_ladder(value: float, ladder: Sequence[float]) -> float:
+    rungs = [(ladder[0], 0.0)] + [(v, float(n)) for n, v in enumerate(ladder) if n and v > ladder[0]]
+    return float(np.interp(value, [v for v, _ in rungs], [level for _, level in rungs]))
 
 
 def _motion_faults(stretch: Stretch) -> tuple[float, float]:
