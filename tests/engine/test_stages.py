@@ -88,6 +88,8 @@ def test_labels_can_answer_one_task_and_the_teacher_the_other(manifest, tmp_path
     assert "[1, 2, 30, 40]" in by_label.rationale
     (alone,) = measured_rationales([score], card, MeasuredRationales(), tmp_path / "none", seed=0)
     assert by_teacher.rationale == alone.rationale
+    with pytest.raises(TrainingError, match=r"no sample has task 'grounding'; there are score"):
+        measured_rationales([score], card, section, tmp_path / "wrong", seed=0)
 
 
 def _tail(manifest, tmp_path, tolerance):

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pondera.config.sections import DataSection, Keep, OptimiserSection, Precision, PromptSection, Strict, Wordings
-from pondera.core.records import Task
 
 Objective = Literal["levels", "full_reference", "ranking", "distance", "text"]
 
@@ -75,12 +74,12 @@ class MeasuredRationales(Strict):
     """Rationales of the measuring teacher, in the form that the prompt of each task asks for."""
 
     source: Literal["measuring"] = "measuring"
-    answers: AnswerSource | dict[Task, AnswerSource] = Field(
+    answers: AnswerSource | dict[str, AnswerSource] = Field(
         "teacher",
         description="Whose answer stands behind the thought; by task, where tasks differ: teacher for the rest.",
     )
 
-    def answered_by(self, task: Task) -> AnswerSource:
+    def answered_by(self, task: str) -> AnswerSource:
         """Whose answer stands behind the thoughts of a task."""
         return self.answers if isinstance(self.answers, str) else self.answers.get(task, "teacher")
 

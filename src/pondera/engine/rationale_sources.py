@@ -44,11 +44,15 @@ def measured_rationales(
         seed: of the wording.
 
     Raises:
+        TrainingError: `answers` names a task of which there is no sample.
         TeacherError: the teacher cannot answer in a form, or a label is missing.
         MediaError: an image cannot be read.
     """
     found: dict[str, Sample] = {}
-    for task in sorted({sample.task for sample in samples}):
+    tasks = sorted({sample.task for sample in samples})
+    if not isinstance(section.answers, str) and (unknown := sorted(set(section.answers) - set(tasks))):
+        raise TrainingError(f"rationales.answers: no sample has task {unknown[0]!r}; there are {', '.join(tasks)}")
+    for task in tasks:
         form = card.prompt_for(task).answer
         by_label = section.answered_by(task) == "labels"
         # The labels' form may be one that the teacher has no answer for: it thinks, and the label answers.

@@ -1,8 +1,8 @@
 """The measuring teacher for videos: how a clip runs and how its pictures look, from what can be measured on it.
 
-Course in time: standstills, uneven motion, flicker, shake (`data.motion_faults`), read at full rate. Pictures: the image
-teacher's measures on frames. It sees neither label nor reference, and its rule is simple on purpose: it counts all
-kinds of damage alike. Its two numbers are the whole (every aspect) and the details (the pictures alone); where only
+Course in time: standstills, uneven motion, flicker, shake (`data.motion_faults`), read at full rate. Pictures: the
+image teacher's measures on frames. It sees neither label nor reference, and its rule is simple on purpose: it counts
+all kinds of damage alike. Its two numbers are the whole (every aspect) and the details (the pictures alone); where only
 the course in time is damaged their mean is too kind, which leaves reinforcement something to correct.
 """
 

@@ -47,7 +47,9 @@ def test_each_kind_of_evidence_has_its_own_switch(sample):
     plain = present(sample)
     facts = present(sample, Layout(facts=True))
     assert len(facts.images) == len(plain.images) and "32.0 frames a second" in _words(facts)[-1]
-    assert _words(present(sample, Layout(severities=True)))[-1].startswith("Measured faults, 0 to 5: repeated frames 0, ")
+    assert _words(present(sample, Layout(severities=True)))[-1].startswith(
+        "Measured faults, 0 to 5: repeated frames 0, "
+    )
     assert len(present(sample, Layout(strip=True)).images) == len(plain.images) + 1
     both = present(sample, Layout(strip=True, profile=True))
     assert len(both.images) == len(plain.images) + 2 and both.runs == plain.runs
