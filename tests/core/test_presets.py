@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from tests.core.systems import completion, score_pool
+from tests.core.systems import completion, count_numbers, score_pool
 
 from pondera.core.presets import get_preset, get_system, list_systems
 from pondera.core.records import FIVE_POINT, Sample
@@ -229,6 +229,16 @@ def test_q_save_rewards_dimensions_and_attributions():
     assert system.reward(system.pool([sample], [[text]])).reward_SK[0, 0] == pytest.approx(2 + 1 / 3)
 
 
+def test_q_save_without_a_text_has_no_alignment():
+    system = get_system("q-save-no-text")
+    targets = {"visual": 3.0, "dynamic": 4.0, "attribution": ["blur"]}
+    sample = Sample("a", (), task="multi", targets=targets)
+    text = completion(system.format_of("multi"), [3.0, 4.0], choice=1)
+    assert system.reward(system.pool([sample], [[text]])).reward_SK[0, 0] == pytest.approx(2.5)
+    asked_for = completion(get_system("q-save").answer, [3.0, 4.0, 2.0], choice=1)
+    assert system.reward(system.pool([sample], [[asked_for]])).reward_SK[0, 0] == system.floor
+
+
 def test_q_ponder_pays_for_scores_that_fit_the_wording():
     good = "<think>Sharp and clear.</think><answer>4.5</answer>"
     bad = "<think>Blurry and noisy.</think><answer>4.5</answer>"
@@ -275,7 +285,7 @@ def test_unknown_names_stages_and_suffixes_are_refused_with_a_way_out():
         get_system("q-insight@released")
 
 
-@pytest.mark.parametrize("name", ["q-ponder", "q-ponder-text", "cappo", "q-save", "hirqa", "pondera"])
+@pytest.mark.parametrize("name", ["q-ponder", "q-ponder-text", "cappo", "q-save", "q-save-no-text", "hirqa", "pondera"])
 def test_as_released_is_refused_with_the_reason_where_nothing_was_released(name):
     with pytest.raises(ConfigError, match=get_preset(name).unreleased[:30]):
         get_system(f"{name}@as_released")
@@ -377,8 +387,8 @@ def test_k_equal_1_gives_a_reward_and_no_advantage():
             continue
         sample = Sample("a", (), mos=system.scale.high, scale=system.scale, targets={"level": 1}, mos_std=0.5)
         numbers = [system.scale.high] * 5
-        n = 5 if "image" in name else 2 if "video" in name else 3 if name == "q-save" else 1
-        judged = system.judge(system.pool([sample], [[completion(system.answer, numbers[:n])]]))
+        text = completion(system.answer, numbers[: count_numbers(system.answer)])
+        judged = system.judge(system.pool([sample], [[text]]))
         assert np.isfinite(judged.reward_SK).all(), name
         assert judged.advantage_SK[0, 0] == 0.0, name
 

@@ -34,6 +34,28 @@ SAMPLES = [
     _sample("both", 1.5, Distortion("jpeg", 3), Distortion("darken", 1)),
     _sample("spot", 4.0, Distortion("jpeg", 5, BOX)),
 ]
+CLIP = Sample(
+    "clip",
+    (Media("clip.mp4"),),
+    kind="video",
+    mos=2.0,
+    scale=FIVE_POINT,
+    targets={"spatial": 4.5, "temporal": 2.0},
+    split="train",
+    reference="c",
+    distortions=(Distortion("freeze", 4), Distortion("h264", 1), Distortion("stutter", 2)),
+)
+
+
+def test_dimensions_of_a_clip_are_its_labels_and_what_was_done_to_it():
+    clean = replace(CLIP, id="still", distortions=())
+    unknown = replace(CLIP, id="unknown", distortions=(Distortion("jpeg", 1),))
+    found = {s.id: s for s in derive([*SAMPLES, CLIP, clean, unknown], "multi")}
+    assert {name: dict(s.targets) for name, s in found.items()} == {
+        "clip#multi": {"visual": 4.5, "dynamic": 2.0, "attribution": ["compression", "smoothness"]},
+        "still#multi": {"visual": 4.5, "dynamic": 2.0, "attribution": []},
+    }
+    assert {(s.kind, s.task, s.scale, s.mos) for s in found.values()} == {("video", "multi", FIVE_POINT, None)}
 
 
 def test_degradation_names_class_and_severity_and_a_clean_image_has_no_severity():
@@ -92,7 +114,7 @@ def test_pairs_never_cross_contents_or_splits_and_everybody_stands_first_once():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_derived_samples_survive_a_manifest_and_keep_split_and_content(kind, tmp_path):
-    derived = derive(SAMPLES, kind)
+    derived = derive([*SAMPLES, CLIP], kind)
     write_manifest(tmp_path / "m.jsonl", derived)
     read = read_manifest(tmp_path / "m.jsonl")
     assert [(s.id, s.task, s.split, s.content) for s in read] == [(s.id, s.task, "train", "c") for s in derived]

@@ -39,6 +39,8 @@ OWN_ANSWERS = {
     "short.degradation": '<think>t</think><answer>{"distortion_class": "null", "severity": "null"}</answer>',
     "short.compare": '<think>t</think><answer>{"choice": "Image A"}</answer>',
     "short.grounding": '<think>t</think><answer>{"boxes": [{"bbox_2d": [0, 0, 0.5, 1], "type": "jpeg"}]}</answer>',
+    "short.video.compare": '<think>t</think><answer>{"choice": "Similar"}</answer>',
+    "short.video.causes": '<think>it halts</think><answer>{"visual": 4.5, "dynamic": 2, "attribution": []}</answer>',
     "short.score": "<think>sharp</think><answer>Score: 3.50</answer>",
     "short.score.fast": "<answer>Score: 3.50</answer>",
     "short.unit": "<think>sharp</think><answer>0.35</answer>",

@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("av")
 
-from pondera.core.answers import AnswerFormat, Numbers
+from pondera import prompts
+from pondera.core.answers import Answer, AnswerFormat, Numbers
 from pondera.core.aspects import TEMPORAL_ASPECTS, read_grades, worst_aspect
 from pondera.core.records import Distortion, Media, Sample
 from pondera.data.motion_evidence import Stretch
@@ -17,6 +18,7 @@ from pondera.data.photographs import list_photographs
 from pondera.data.temporal_distortions import distort_clip
 from pondera.errors import TeacherError
 from pondera.teach import MeasuringTeacher, VideoMeasuringTeacher, measuring_teacher
+from pondera.teach.video_forms import VideoFindings, completion
 from pondera.teach.video_measuring import temporal_severities
 from pondera.teach.video_wording import SPATIAL_ASPECTS, TEMPORAL_OPENINGS, video_thought
 
@@ -106,5 +108,80 @@ def test_the_teacher_answers_with_the_whole_alone_where_one_number_is_asked_for(
     assert short.score == AnswerFormat(Numbers(2)).parse(long.completion).values[0] < long.score
     assert AnswerFormat(Numbers(1)).parse(short.completion).is_valid and one.fingerprint != two.fingerprint
     assert isinstance(measuring_teacher("image", AnswerFormat()), MeasuringTeacher)
-    with pytest.raises(TeacherError, match="one or two numbers"):
+
+
+def test_what_was_recorded_for_two_plain_numbers_stays_good():
+    named = AnswerFormat(Numbers(2, names=("global", "local")))
+    assert VideoMeasuringTeacher(form=named).fingerprint == VideoMeasuringTeacher().fingerprint
+    forms = [AnswerFormat(), AnswerFormat(Numbers(2)), _form("short.video.hundred"), _form("short.video.causes")]
+    assert len({VideoMeasuringTeacher(form=form).fingerprint for form in forms}) == 4
+
+
+def _form(prompt: str) -> AnswerFormat:
+    return prompts.get(prompt).answer
+
+
+CLEAN = dict.fromkeys((*TEMPORAL_ASPECTS, *SPATIAL_ASPECTS), 0.0)
+
+
+def _found(**severities: float) -> VideoFindings:
+    return VideoFindings(
+        CLEAN | severities, dict.fromkeys(("blur", "grain", "specks", "blocks", "smear", "bands"), 0.0)
+    )
+
+
+def _answer(prompt: str, *seen: VideoFindings) -> Answer:
+    answer = _form(prompt).parse(completion(seen, _form(prompt), "key"))
+    assert answer.is_valid, answer.error
+    return answer
+
+
+def test_one_number_goes_to_the_scale_of_the_form():
+    """The worst aspect costs 0.8 a level, every other one a fifth of that: 5 - 0.8 * (4 + 0.2 * 1) = 1.64."""
+    found = _found(flicker=4.0, noise=1.0)
+    assert _answer("quality.short.video.score", found).score == pytest.approx(1.64)
+    assert _answer("short.video.hundred", found).score == pytest.approx(16.0)
+
+
+def test_dimensions_are_the_pictures_and_the_course_and_causes_are_fair_or_worse_the_worst_first():
+    """Level 1 is graded good (4.5 - 0.8 rounds up to 4): no cause."""
+    answer = _answer("short.video.causes", _found(flicker=2.0, noise=3.0, compression=1.0, smoothness=1.0))
+    assert answer.fields["visual"] == pytest.approx(5 - 0.8 * (3 + 0.2))
+    assert answer.fields["dynamic"] == pytest.approx(5 - 0.8 * (2 + 0.2))
+    assert answer.fields["attribution"] == ["noise", "flicker"]
+    assert _answer("short.video.causes", _found()).fields == {"visual": 5.0, "dynamic": 5.0, "attribution": []}
+
+
+@pytest.mark.parametrize(("a", "b", "choice"), [(0.0, 2.0, "Image A"), (3.0, 0.0, "Image B"), (2.0, 2.2, "Similar")])
+def test_a_comparison_names_the_better_video_and_the_worst_aspect_of_both(a, b, choice):
+    answer = _answer("short.video.compare", _found(flicker=a), _found(noise=b))
+    assert answer.fields == {"choice": choice}
+    said = "the worst aspect is noise: fair" if b else "nothing stands out"
+    assert answer.think.startswith("In video A ") and answer.think.endswith(f"In video B {said}.")
+
+
+def test_pairs_are_looked_at_both_and_a_pair_has_no_score(clip, frames, tmp_path):
+    from pondera.data.moving_clips import write_clip
+
+    write_clip(tmp_path / "sound.mp4", frames, RATE)
+    media = (Media(str(clip)), Media(str(tmp_path / "sound.mp4"), "other"))
+    teacher = VideoMeasuringTeacher(form=_form("short.video.compare"))
+    (response,) = teacher.respond([Sample("p", media, kind="video", task="compare")], 1, 0)
+    assert teacher.form.parse(response.completion).fields == {"choice": "Image B"}
+    with pytest.raises(TeacherError, match="no media with role 'other'"):
+        next(teacher.respond([Sample("p", media[:1], kind="video", task="compare")], 1, 0))
+    with pytest.raises(TeacherError, match="has no score"):
+        teacher.assess([clip])
+
+
+@pytest.mark.parametrize("prompt", ["save.video", "insight.video.multi", "short.degradation"])
+def test_what_cannot_be_measured_is_refused_and_agreement_with_a_text_is_such_a_thing(prompt):
+    with pytest.raises(TeacherError, match=r"Agreement with a text cannot be measured.*quality\.video"):
+        measuring_teacher("video", _form(prompt))
+
+
+def test_a_form_and_videos_that_do_not_belong_together_are_refused():
+    with pytest.raises(TeacherError, match="no answer of the form"):
         measuring_teacher("video", AnswerFormat(Numbers(5)))
+    with pytest.raises(TeacherError, match=r"about 2 video\(s\), and 1 are shown"):
+        completion([_found()], _form("short.video.compare"), "k")

@@ -44,6 +44,7 @@ class DerivedTask(str, Enum):  # noqa: UP042 - typer shows the values of a str E
     compare = "compare"
     grounding = "grounding"
     levels = "levels"
+    multi = "multi"
 
 
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one sample a line.")]
@@ -289,7 +290,10 @@ def split(
 )
 def tasks(
     manifest: ManifestArgument,
-    task: Annotated[DerivedTask, typer.Option(help="What will be asked; levels: a score, ranked by level.")],
+    task: Annotated[
+        DerivedTask,
+        typer.Option(help="What will be asked; levels: a score, ranked by level; multi: clips, in dimensions."),
+    ],
     out: Annotated[Path, typer.Option(help="Manifest to write; the files stay where they are.")],
     seed: Annotated[int, typer.Option(min=0, help="Of the pairs that are compared.")] = 0,
 ) -> None:

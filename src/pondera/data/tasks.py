@@ -2,7 +2,8 @@
 
 `degradation`: which distortion, how severe (Q-Insight's five classes and six words). `compare`: which of two versions
 of one content is better. `grounding`: where is it distorted. `levels`: the score task with the level of the distortion
-as a further target, which opinion-unaware rewards rank by. The files are those of the manifest.
+as a further target, which opinion-unaware rewards rank by. `multi`: the quality of a clip's pictures, that of its
+course in time, and what was done to it. The files are those of the manifest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from pondera.core.presets.images import CHOICES, SEVERITIES
 from pondera.core.records import FIVE_POINT, Media, Sample, Task
+from pondera.data.temporal_distortions import TEMPORAL_DISTORTIONS
 from pondera.errors import DatasetError
 
 CLASS_OF = {
@@ -32,6 +34,8 @@ CLASS_OF = {
 }
 """Q-Insight's class of our distortion types; it has none for the others (brightness, contrast, colour, banding)."""
 
+_ASPECT_OF = {name: kind.aspect for name, kind in TEMPORAL_DISTORTIONS.items()}
+
 SIMILAR = 0.25  # difference of scores on 1..5 below which two images count as similar: our choice
 
 
@@ -40,7 +44,7 @@ def derive(samples: Sequence[Sample], kind: str, *, seed: int = 0) -> list[Sampl
 
     Args:
         samples: of the task `score`, with known distortions; those that the task says nothing about are left out.
-        kind: degradation, compare, grounding or levels.
+        kind: degradation, compare, grounding, levels or multi.
         seed: of the pairs that are compared, >= 0.
 
     Returns:
@@ -114,6 +118,16 @@ def _levels(samples: Sequence[Sample], seed: int) -> Iterator[Sample]:
             yield replace(sample, id=f"{sample.id}#levels", targets={**sample.targets, "level": level})
 
 
+def _dimensions(samples: Sequence[Sample], seed: int) -> Iterator[Sample]:
+    """Clips whose pictures and course in time are labelled apart; what was done to them is the attribution."""
+    for sample in samples:
+        aspects = [_ASPECT_OF.get(distortion.type) for distortion in sample.distortions]
+        if sample.kind == "video" and {"spatial", "temporal"} <= set(sample.targets) and None not in aspects:
+            targets = {"visual": sample.targets["spatial"], "dynamic": sample.targets["temporal"]}
+            asked = _asked(sample, "multi", {**targets, "attribution": sorted(set(filter(None, aspects)))})
+            yield replace(asked, scale=sample.scale)
+
+
 def _single(sample: Sample) -> tuple[str, int] | None:
     """Type and level of the only distortion of the whole image."""
     if len(sample.distortions) != 1 or sample.distortions[0].box is not None:
@@ -141,5 +155,6 @@ KINDS: dict[str, tuple[Callable[[Sequence[Sample], int], Iterator[Sample]], str]
     "compare": (_comparisons, "two labelled versions of one content (`reference`) in one split"),
     "grounding": (_groundings, "clean images, or distortions that have a box"),
     "levels": (_levels, "clean images, or one distortion of the whole image"),
+    "multi": (_dimensions, "clips with targets spatial and temporal, as `pondera data clips` makes them"),
 }
 """How each kind is derived, and what it needs."""

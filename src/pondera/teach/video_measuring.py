@@ -2,35 +2,41 @@
 
 Course in time: standstills, uneven motion, flicker, shake (`data.motion_faults`), read at full rate. Pictures: the
 image teacher's measures on frames. It sees neither label nor reference, and its rule is simple on purpose: it counts
-all kinds of damage alike. Its two numbers are the whole (every aspect) and the details (the pictures alone); where only
-the course in time is damaged their mean is too kind, which leaves reinforcement something to correct.
+all kinds of damage alike. What it answers in which form stands in `video_forms`. Two numbers are the whole (every
+aspect) and the details (the pictures alone); where only the course in time is damaged their mean is too kind, which
+leaves reinforcement something to correct.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.aspects import read_grades
-from pondera.core.records import FIVE_POINT, Assessment, MediaKind, Sample
+from pondera.core.presets.images import CHOICES
+from pondera.core.records import Assessment, MediaKind, Sample
 from pondera.data.motion_evidence import read_stretches
 from pondera.data.motion_faults import fault_severities, measure_course
 from pondera.data.motion_ladders import LADDERS
 from pondera.data.video import sample_clip
 from pondera.errors import PonderaError, TeacherError
-from pondera.teach import defects, statistics, video_wording
+from pondera.teach import defects, statistics, video_forms, video_wording
 from pondera.teach.base import TeacherResponse
 from pondera.teach.measures import measure
 from pondera.teach.measuring import MeasuringTeacher
+from pondera.teach.video_forms import VideoFindings
 
 VERSION = 1  # raised when measures or rules change; constants and words count by themselves
 
@@ -38,30 +44,7 @@ _NUM_FRAMES = 3  # whose pictures are measured
 _CHUNK = 8  # videos a process takes at once
 _PARALLEL_FROM = 32  # videos; below it, starting processes costs more than it saves
 
-
-@dataclass(frozen=True)
-class VideoFindings:
-    """What was measured on one video, as severities: 0 nothing, 1 just visible, 5 extreme.
-
-    Args:
-        aspects: of every aspect that is graded.
-        spatial: of every defect of the pictures.
-    """
-
-    aspects: dict[str, float]
-    spatial: dict[str, float]
-
-    @property
-    def numbers(self) -> tuple[float, float]:
-        """The whole and the details, each 1.00 to 5.00, by the image teacher's rule."""
-        details = {aspect: self.aspects[aspect] for aspect in video_wording.SPATIAL_ASPECTS}
-        return defects.score(self.aspects), defects.score(details)
-
-    def completion(self, key: str, num_values: int = 2) -> str:
-        """Thought and answer: the whole and the details, or the whole alone; the key decides the wording."""
-        thought = video_wording.video_thought(self.aspects, self.spatial, key)
-        body = "\n".join(f"{number:.2f}" for number in self.numbers[:num_values])
-        return f"<think>{thought}</think><answer>{body}</answer>"
+_Measured: TypeAlias = tuple[VideoFindings | PonderaError, float]
 
 
 class VideoMeasuringTeacher:
@@ -69,18 +52,18 @@ class VideoMeasuringTeacher:
 
     Args:
         num_workers: processes for long lists; by default one per core, four at most.
-        num_values: numbers of an answer: 2, the whole and the details, or 1, the whole.
+        form: of the answers (`pondera.teach.video_forms`); by default two numbers from 1 to 5.
 
     Raises:
-        ValueError: num_workers is below 1, or num_values is neither.
+        TeacherError: it has no answer of this form.
+        ValueError: num_workers is below 1.
     """
 
     name = "measuring-video"
 
-    def __init__(self, num_workers: int | None = None, *, num_values: int = 2) -> None:
-        if num_values not in (1, 2):
-            raise ValueError(f"num_values must be 1 or 2, got {num_values}")
-        self.num_values = num_values
+    def __init__(self, num_workers: int | None = None, *, form: AnswerFormat | None = None) -> None:
+        self.form = form or AnswerFormat(Numbers(2))
+        video_forms.refuse_unanswered(self.form)
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers must be >= 1, got {num_workers}")
         self.num_workers = num_workers if num_workers is not None else min(os.cpu_count() or 1, 4)
@@ -89,7 +72,12 @@ class VideoMeasuringTeacher:
     def fingerprint(self) -> str:
         """Name, version, and a hash of constants and words; the number of workers changes nothing."""
         content = [VERSION, statistics.PRISTINE, statistics.LADDERS, LADDERS, video_wording.VERSION]
-        content.append(self.num_values)
+        body = self.form.body
+        unnamed = replace(self.form, body=replace(body, names=())) if isinstance(body, Numbers) else self.form
+        if isinstance(body, Numbers) and unnamed == AnswerFormat(Numbers(body.n)):
+            content.append(body.n)  # what is recorded for plain numbers stays good, whatever a prompt calls them
+        else:
+            content += [CHOICES, video_forms.SAME, repr(unnamed)]
         return f"measuring-video-{VERSION}-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
@@ -106,44 +94,58 @@ class VideoMeasuringTeacher:
             if sample.kind != "video":
                 raise TeacherError(f"sample {sample.id!r} is no video; ask the measuring teacher for images about it")
         teacher = self.fingerprint
-        measured = self._measured([sample.path() for sample in samples])
-        for sample, (found, seconds) in zip(samples, measured, strict=True):
-            if isinstance(found, PonderaError):
-                raise found
+        shown = [self._shown(sample) for sample in samples]
+        measured = self._measured([path for paths in shown for path in paths])
+        for sample, paths in zip(samples, shown, strict=True):
+            seen, seconds = _taken(measured, len(paths))
             for k in range(first, first + num):
-                text = found.completion(f"{seed}/{sample.id}/{k}", self.num_values)
+                text = video_forms.completion(seen, self.form, f"{seed}/{sample.id}/{k}")
                 yield TeacherResponse(sample.id, k, text, teacher, seed, {"seconds": round(seconds / num, 6)})
 
     def assess(self, paths: Sequence[str | Path]) -> list[Assessment]:
-        """Score videos as a model's assessor would; a file that cannot be read has an error and no score."""
+        """Score videos as a model's assessor would; a file that cannot be read has an error and no score.
+
+        Raises:
+            TeacherError: the form has no score on one scale.
+        """
+        if self.form.scale is None:
+            raise TeacherError(f"the form {self.form.body} has no score; name a prompt that asks for one")
         measured = self._measured([str(path) for path in paths])
         return [self._assessment(str(path), *result) for path, result in zip(paths, measured, strict=True)]
 
+    def _shown(self, sample: Sample) -> list[str]:
+        """The video, or the two that are compared.
+
+        Raises:
+            TeacherError: one of them is missing.
+        """
+        try:
+            return [sample.path()] + ([sample.path("other")] if video_forms.num_shown(self.form) == 2 else [])
+        except ValueError as error:
+            raise TeacherError(str(error)) from None
+
     def _assessment(self, path: str, found: VideoFindings | PonderaError, seconds: float) -> Assessment:
+        scale = self.form.scale
+        assert scale is not None  # `assess` refuses the others
+        fingerprint = self.fingerprint
         if isinstance(found, PonderaError):
-            return Assessment(
-                path,
-                float("nan"),
-                FIVE_POINT,
-                "reason",
-                valid=False,
-                error=str(found),
-                fingerprint=self.fingerprint,
-            )
-        text = video_wording.video_thought(found.aspects, found.spatial, Path(path).name)
+            error = str(found)
+            return Assessment(path, math.nan, scale, "reason", valid=False, error=error, fingerprint=fingerprint)
+        text = video_forms.completion([found], self.form, Path(path).name)
+        answer = self.form.parse(text)
         return Assessment(
             path=path,
-            score=float(np.mean(found.numbers[: self.num_values])),
-            scale=FIVE_POINT,
+            score=answer.score,
+            scale=scale,
             mode="reason",
-            reasoning=text,
-            aspects=read_grades(text),
-            completion=found.completion(Path(path).name, self.num_values),
+            reasoning=answer.think or "",
+            aspects=read_grades(answer.think or ""),
+            completion=text,
             seconds=seconds,
-            fingerprint=self.fingerprint,
+            fingerprint=fingerprint,
         )
 
-    def _measured(self, paths: Sequence[str]) -> Iterator[tuple[VideoFindings | PonderaError, float]]:
+    def _measured(self, paths: Sequence[str]) -> Iterator[_Measured]:
         workers = min(self.num_workers, -(-len(paths) // _CHUNK))
         if workers <= 1 or len(paths) < _PARALLEL_FROM:
             yield from map(_measure_file, paths)
@@ -159,15 +161,7 @@ def measuring_teacher(kind: MediaKind, form: AnswerFormat) -> MeasuringTeacher |
     Raises:
         TeacherError: it has no answer of that form.
     """
-    if kind == "image":
-        return MeasuringTeacher(form=form)
-    body = form.body
-    if not isinstance(body, Numbers) or body.n > 2 or (body.low, body.high) != (1.0, 5.0) or form.think == "absent":
-        raise TeacherError(
-            "the measuring teacher answers about videos with a thought and one or two numbers from 1 to 5; name a "
-            "prompt that asks for these, such as quality.video"
-        )
-    return VideoMeasuringTeacher(num_values=body.n)
+    return MeasuringTeacher(form=form) if kind == "image" else VideoMeasuringTeacher(form=form)
 
 
 def find(path: str | Path) -> VideoFindings:
@@ -184,6 +178,21 @@ def find(path: str | Path) -> VideoFindings:
     return VideoFindings(aspects | {name: of_pictures[name] for name in video_wording.SPATIAL_ASPECTS}, spatial)
 
 
+def _taken(measured: Iterator[_Measured], num: int) -> tuple[list[VideoFindings], float]:
+    """The findings of the next videos, and the seconds they took.
+
+    Raises:
+        PonderaError: one of them could not be read.
+    """
+    seen, total = [], 0.0
+    for found, seconds in islice(measured, num):
+        if isinstance(found, PonderaError):
+            raise found
+        seen.append(found)
+        total += seconds
+    return seen, total
+
+
 def temporal_severities(course: dict[str, float]) -> dict[str, float]:
     """Severity of stability, smoothness and flicker, each by its worst measure.
 
@@ -195,7 +204,7 @@ def temporal_severities(course: dict[str, float]) -> dict[str, float]:
     return {"stability": severity["shake"], "smoothness": smoothness, "flicker": severity["flicker"]}
 
 
-def _measure_file(path: str) -> tuple[VideoFindings | PonderaError, float]:
+def _measure_file(path: str) -> _Measured:
     start = time.perf_counter()
     try:
         found: VideoFindings | PonderaError = find(path)

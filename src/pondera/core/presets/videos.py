@@ -103,24 +103,38 @@ def vqathinker(released: bool, stage: str) -> System:
     )
 
 
-@preset("q-save", unreleased="Q-Save published neither code nor its reward formula")
+_UNRELEASED = "Q-Save published neither code nor its reward formula"
+
+
+@preset("q-save", unreleased=_UNRELEASED)
 def q_save(released: bool, stage: str) -> System:
     """Three dimensions of a generated video, with the causes named."""
-    schema = {name: NumberField(1.0, 5.0) for name in SAVE}
+    return _saved("q-save", SAVE)
+
+
+@preset("q-save-no-text", unreleased=_UNRELEASED)
+def q_save_no_text(released: bool, stage: str) -> System:
+    """The two of Q-Save's dimensions that need no text, with the causes named: for videos that no text describes."""
+    without = "q-save without the dimension of alignment, for videos without a text [ours]. "
+    return _saved("q-save-no-text", SAVE[:2], without)
+
+
+def _saved(name: str, dimensions: tuple[str, ...], note: str = "") -> System:
+    schema = {dimension: NumberField(1.0, 5.0) for dimension in dimensions}
     answer = AnswerFormat(Json({**schema, "attribution": LabelsField()}))
     kernel = Gaussian(sigma=0.5)
     return System(
-        name="q-save",
+        name=name,
         terms=(
             Weighted(Format()),
             Weighted(kernel, tasks=("score",)),
-            Weighted(DimensionMean(SAVE, kernel), tasks=("multi",)),
+            Weighted(DimensionMean(dimensions, kernel), tasks=("multi",)),
             Weighted(AttributionF1(), 0.5, tasks=("multi",)),
         ),
         answer=answer,
         answers={"multi": answer},
         source="Q-Save arXiv:2511.18825 (abstract and introduction)",
-        notes="[stated] scores and attributions of visual quality, dynamic quality and alignment; supervised, GRPO, "
-        "supervised again. [unknown] reward formula and weights. [ours] Gaussian of sigma 0.5 per dimension + "
+        notes=note + "[stated] scores and attributions of visual quality, dynamic quality and alignment; supervised, "
+        "GRPO, supervised again. [unknown] reward formula and weights. [ours] Gaussian of sigma 0.5 per dimension + "
         "0.5 F1 of the attribution labels + format.",
     )
