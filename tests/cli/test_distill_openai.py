@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -245,6 +246,36 @@ def test_a_teacher_that_costs_nothing_may_have_a_paid_second_opinion(pondera, ma
         done = pondera(*asked, server.url, "--opinion-prices", 1000, 0, "--max-cost", 0.35)
     assert done.exit_code == 1 and "limit is 0.35" in done.stderr
     assert 1 <= len(server.payloads) <= 2
+
+
+def test_second_opinions_keep_to_the_limits_of_the_run(pondera, manifest, tmp_path):
+    """They had no time-out but 300 s a try, no end, no rate, and refused their model's other names."""
+
+    def judge(payload):
+        if isinstance(payload["messages"][0]["content"], str):
+            return Said(say('<answer>{"verdict": "consistent"}</answer>', model="judge-large").body, pause_s=pause_s)
+        return say(TEXT.format("a"))
+
+    pause_s = 5.0
+    with ChatServer(judge) as server:
+        asked = args_for(server, manifest, tmp_path, "--second-opinion", "judge")
+        start = time.monotonic()
+        ended = pondera(*asked, "--timeout", 1, "--total-timeout", 3)
+        assert ended.exit_code == 1 and "time limit of 3 s is over" in ended.stderr
+        assert time.monotonic() - start < 5
+        found = json.loads(
+            pondera("distill", "--out", tmp_path / "taught.jsonl", "--status", "--format", "json").stdout
+        )
+        assert found["state"] == "stopped" and "time limit" in found["reason"]
+        assert (found["opinions"]["requests"], found["opinions"]["retries"] >= 1) == (1, True)
+        pause_s = 0.0
+        done = pondera(*asked, "--opinion-also-model", "judge-large", "--max-rate", 1e5)
+        assert done.exit_code == 0 and "1 asked, 0 unreadable, 0 missing" in done.stdout
+    alone = ("distill", manifest, "--out", tmp_path / "m.jsonl", "--second-opinion", "judge")
+    nobody = pondera(
+        *alone, "--opinion-url", "http://127.0.0.1:1/v1", "--timeout", 2, "--max-rate", 9, "--concurrency", 1
+    )
+    assert nobody.exit_code == 1 and "cannot reach" in nobody.stderr  # limits go with a teacher that asks no service
 
 
 def test_a_program_has_a_time_out_a_version_and_its_requests_are_counted(pondera, manifest, tmp_path):

@@ -80,10 +80,17 @@ def distill(
         int | None, typer.Option(min=1, help="Of each video file, sent in order.", show_default="8")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds for one try, or for one answer of a program.", show_default="300")
+        float | None,
+        typer.Option(
+            help="Seconds for one try, or for one answer of a program; for second opinions too.", show_default="300"
+        ),
     ] = None,
-    total_timeout: Annotated[float | None, typer.Option(help="Seconds for the run.", show_default="no limit")] = None,
-    max_rate: Annotated[float | None, typer.Option(help="Requests a minute.", show_default="no limit")] = None,
+    total_timeout: Annotated[
+        float | None, typer.Option(help="Seconds for the run, second opinions included.", show_default="no limit")
+    ] = None,
+    max_rate: Annotated[
+        float | None, typer.Option(help="Requests a minute, to each service.", show_default="no limit")
+    ] = None,
     prices: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="IN OUT", help="Of a million prompt and completion tokens.", show_default="not counted"),
@@ -120,6 +127,13 @@ def distill(
         typer.Option("--second-opinion", metavar="MODEL", help="Ask this model whether thought and score agree."),
     ] = None,
     opinion_url: Annotated[str | None, typer.Option(help="Address of its service.", show_default="--base-url")] = None,
+    opinion_also_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another name under which it may answer; repeatable.",
+            show_default="--also-model, for the same model and service",
+        ),
+    ] = None,
     opinion_key_env: Annotated[
         str | None,
         typer.Option(
@@ -176,10 +190,11 @@ def distill(
     second = {
         "second_opinion": opinion_model,
         "opinion_url": opinion_url,
+        "opinion_also_model": opinion_also_model,
         "opinion_key_env": opinion_key_env,
         "opinion_prices": opinion_prices,
     }
-    who, answer_format = build_teacher(teacher, asking, pays_others=opinion_model is not None)
+    who, answer_format = build_teacher(teacher, asking, asks_others=opinion_model is not None)
     second_opinion = build_second_opinion(second, asking, who)
     done = run(
         chosen,

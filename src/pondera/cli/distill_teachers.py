@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
-    from pondera.generate.chat import Budget
+    from pondera.generate.chat import Budget, Deadline
     from pondera.teach import SecondOpinion, Teacher
 
 
@@ -25,6 +25,8 @@ class TeacherKind(str, Enum):  # noqa: UP042 - typer shows the values of a str E
 
 
 _CLIENT = ("concurrency", "api_key_env", "timeout", "total_timeout", "max_rate", "prices", "max_cost", "also_model")
+# These hold for second opinions too, whoever the teacher is.
+_SHARED = ("concurrency", "timeout", "total_timeout", "max_rate", "max_cost")
 _ASKING = ("temperature", "max_tokens", "max_pixels", "frames", "teacher_version")
 _OPTIONS: Mapping[TeacherKind, frozenset[str]] = {
     TeacherKind.measuring: frozenset({"prompt"}),
@@ -44,14 +46,14 @@ _NAMES = {
 
 
 def build_teacher(
-    kind: TeacherKind, options: Mapping[str, Any], *, pays_others: bool = False
+    kind: TeacherKind, options: Mapping[str, Any], *, asks_others: bool = False
 ) -> tuple[Teacher, AnswerFormat]:
     """The teacher, and the form of the answers that its prompt asks for.
 
     Args:
         kind: who is asked.
         options: of the command line by name; None or empty where not given.
-        pays_others: whether somebody else is asked for money too, so that a limit of cost goes with any teacher.
+        asks_others: whether a second opinion is asked for too, so that limits of requests go with any teacher.
 
     Raises:
         BadParameter: an option is missing, or goes with another teacher.
@@ -61,8 +63,8 @@ def build_teacher(
     from pondera.teach import measuring_teacher
 
     given = {name: value for name, value in options.items() if value is not None and value != []}
-    if pays_others and kind is not TeacherKind.openai:
-        given.pop("max_cost", None)
+    if asks_others:
+        given = {name: value for name, value in given.items() if name in _OPTIONS[kind] or name not in _SHARED}
     _refuse_foreign(kind, given)
     if kind is TeacherKind.measuring:
         if "prompt" not in given:
@@ -117,8 +119,8 @@ def build_second_opinion(
 ) -> SecondOpinion | None:
     """The model that is asked for second opinions, if any.
 
-    Concurrency and budget are the teacher's, and so are key and prices where both have one address (prices: one model
-    too). Another service is sent no key but that of `opinion_key_env`.
+    Concurrency, time-outs, rate and budget are the teacher's, and so are key, prices and further names where both have
+    one address (prices and names: one model too). Another service is sent no key but that of `opinion_key_env`.
 
     Args:
         second: its options by name; None where not given.
@@ -131,7 +133,7 @@ def build_second_opinion(
     model = second["second_opinion"]
     if model is None:
         for name, value in second.items():
-            if value is not None:
+            if value is not None and value != []:
                 raise typer.BadParameter("goes with --second-opinion only", param_hint=f"--{name.replace('_', '-')}")
         return None
     from pondera.generate.chat import ChatClient
@@ -144,11 +146,17 @@ def build_second_opinion(
         raise typer.BadParameter("needs the address of a service", param_hint="--opinion-url")
     is_the_teachers = teacher_url is None or origin(address) == origin(teacher_url)
     key_env = second["opinion_key_env"]
+    is_one_offer = is_the_teachers and model == asking["model"]
+    budget, deadline = _shared_limits(asking, teacher)
     given: dict[str, Any] = {
         "api_key_env": key_env if key_env is not None else (asking["api_key_env"] if is_the_teachers else ""),
+        "accepted_models": second["opinion_also_model"] or (asking["also_model"] if is_one_offer else None),
         "concurrency": asking["concurrency"],
-        "prices": _opinion_prices(second, asking, is_one_offer=is_the_teachers and model == asking["model"]),
-        "budget": _budget(asking, teacher),
+        "timeout_s": asking["timeout"],
+        "max_rate": asking["max_rate"],
+        "prices": _opinion_prices(second, asking, is_one_offer=is_one_offer),
+        "budget": budget,
+        "deadline": deadline,
     }
     return SecondOpinion(ChatClient(address, model, **{k: v for k, v in given.items() if v is not None}))
 
@@ -166,9 +174,11 @@ def _opinion_prices(
     return prices
 
 
-def _budget(asking: Mapping[str, Any], teacher: Teacher) -> Budget:
-    """The teacher's, where it has one: what it leaves is for second opinions."""
-    from pondera.generate.chat import Budget
+def _shared_limits(asking: Mapping[str, Any], teacher: Teacher) -> tuple[Budget, Deadline]:
+    """Of cost and time: the teacher's, where it has them; what it leaves is for second opinions."""
+    from pondera.generate.chat import Budget, Deadline
     from pondera.teach import OpenAITeacher
 
-    return teacher.client.budget if isinstance(teacher, OpenAITeacher) else Budget(asking["max_cost"])
+    if isinstance(teacher, OpenAITeacher):
+        return teacher.client.budget, teacher.client.deadline
+    return Budget(asking["max_cost"]), Deadline(asking["total_timeout"])

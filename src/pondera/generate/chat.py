@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pondera.errors import ConfigError, MissingExtra
 from pondera.generate.chat_address import DEFAULT_KEY_ENV, check_address, read_key, without_key
 from pondera.generate.chat_budget import Budget
-from pondera.generate.chat_pace import Pace, retry_after_s
+from pondera.generate.chat_pace import Deadline, Pace, retry_after_s
 from pondera.generate.chat_reply import (
     BadReply,
     ChatReply,
@@ -43,6 +43,7 @@ __all__ = [
     "ChatClient",
     "ChatReply",
     "ChatRequest",
+    "Deadline",
     "LimitReached",
     "Outcome",
     "RequestFailed",
@@ -92,6 +93,7 @@ class ChatClient:
             not. A try is begun only when it still fits with all its `max_tokens` and the longest prompt so far; the
             first goes alone, because nobody knows what images cost.
         budget: one that is shared with other clients, in place of `max_cost`.
+        deadline: likewise, in place of `total_timeout_s`.
         max_reply_bytes: a longer reply is cut off and counts as a failure; one of more than 64 KiB and 256 bytes for
             each of `max_tokens` is read to its end, but not kept, and counts as one too.
         backoff_s: bound of the wait behind the first failure; it doubles with each.
@@ -118,6 +120,7 @@ class ChatClient:
         prices: tuple[float, float] | None = None,
         max_cost: float | None = None,
         budget: Budget | None = None,
+        deadline: Deadline | None = None,
         max_reply_bytes: int = 4 << 20,
         backoff_s: float = 0.5,
         max_wait_s: float = 60.0,
@@ -137,6 +140,8 @@ class ChatClient:
         )
         if max_cost is not None and budget is not None:
             raise ConfigError("give max_cost or a budget, not both")
+        if total_timeout_s is not None and deadline is not None:
+            raise ConfigError("give total_timeout_s or a deadline, not both")
         self.budget = budget or Budget(max_cost)
         if self.budget.limit is not None and prices is None:
             raise ConfigError("max_cost needs prices: give those of a million prompt and completion tokens")
@@ -152,7 +157,8 @@ class ChatClient:
         self.concurrency, self.tries = concurrency, tries
         self.timeout_s, self.prices = timeout_s, prices
         self.max_reply_bytes, self.max_failures = max_reply_bytes, max_failures
-        self.pace = Pace(max_rate=max_rate, total_timeout_s=total_timeout_s, backoff_s=backoff_s, max_wait_s=max_wait_s)
+        self.deadline = deadline or Deadline(total_timeout_s)
+        self.pace = Pace(max_rate=max_rate, deadline=self.deadline, backoff_s=backoff_s, max_wait_s=max_wait_s)
         self.accepted_models = (model, *accepted_models)
         self.num_sent = 0
         self.cost = 0.0
@@ -192,7 +198,7 @@ class ChatClient:
         async with self._opened() as session:
             for number in range(1, self.tries + 1):
                 async with self._paid(payload):
-                    self.pace.check()
+                    self.deadline.check()
                     await self.pace.wait_for_slot()
                     if notes is not None:
                         notes.sent(number)
@@ -309,7 +315,7 @@ class ChatClient:
         )
 
     async def _send(self, session: httpx2.AsyncClient, payload: Mapping[str, Any], limit_bytes: int) -> _Response:
-        remaining_s = self.pace.remaining_s()
+        remaining_s = self.deadline.remaining_s()
         limit_s = self.timeout_s if remaining_s is None else min(self.timeout_s, max(remaining_s, 0.001))
         self.num_sent += 1
         async with (

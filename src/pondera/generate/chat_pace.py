@@ -11,23 +11,16 @@ from email.utils import parsedate_to_datetime
 from pondera.generate.chat_reply import LimitReached, RequestFailed
 
 
-class Pace:
-    """The clock of one client; its limits hold over the client's life.
+class Deadline:
+    """How long work may take, from its first request on: of one client, or of several.
 
     Args:
-        max_rate: requests a minute; None is no limit.
-        total_timeout_s: from the first request to the end of the last; None is no limit.
-        backoff_s: bound of the wait behind the first failure; it doubles with each.
-        max_wait_s: longest wait between tries.
+        total_s: None is no limit.
     """
 
-    def __init__(
-        self, *, max_rate: float | None, total_timeout_s: float | None, backoff_s: float, max_wait_s: float
-    ) -> None:
-        self.max_rate, self.total_timeout_s = max_rate, total_timeout_s
-        self.backoff_s, self.max_wait_s = backoff_s, max_wait_s
+    def __init__(self, total_s: float | None = None) -> None:
+        self.total_s = total_s
         self._began: float | None = None
-        self._next_send = 0.0  # monotonic time before which nothing is sent: the rate limit and Retry-After
 
     def check(self) -> None:
         """Begin with the first call.
@@ -38,13 +31,29 @@ class Pace:
         self._began = self._began or time.monotonic()
         remaining_s = self.remaining_s()
         if remaining_s is not None and remaining_s <= 0:
-            raise LimitReached(f"the time limit of {self.total_timeout_s:g} s is over; run again to go on")
+            raise LimitReached(f"the time limit of {self.total_s:g} s is over; run again to go on")
 
     def remaining_s(self) -> float | None:
-        """Seconds until the total time is over; None without a limit, or before the beginning."""
-        if self.total_timeout_s is None or self._began is None:
+        """Seconds until the time is over; None without a limit, or before the beginning."""
+        if self.total_s is None or self._began is None:
             return None
-        return self.total_timeout_s - (time.monotonic() - self._began)
+        return self.total_s - (time.monotonic() - self._began)
+
+
+class Pace:
+    """The clock of one client; its limits hold over the client's life.
+
+    Args:
+        max_rate: requests a minute; None is no limit.
+        deadline: of all its work.
+        backoff_s: bound of the wait behind the first failure; it doubles with each.
+        max_wait_s: longest wait between tries.
+    """
+
+    def __init__(self, *, max_rate: float | None, deadline: Deadline, backoff_s: float, max_wait_s: float) -> None:
+        self.max_rate, self.deadline = max_rate, deadline
+        self.backoff_s, self.max_wait_s = backoff_s, max_wait_s
+        self._next_send = 0.0  # monotonic time before which nothing is sent: the rate limit and Retry-After
 
     async def wait_for_slot(self) -> None:
         """Keep to the rate limit and to what the service asked for."""
@@ -78,7 +87,7 @@ class Pace:
         await self._sleep(asked_s + random.uniform(0, self.backoff_s))
 
     async def _sleep(self, seconds: float) -> None:
-        remaining_s = self.remaining_s()
+        remaining_s = self.deadline.remaining_s()
         await asyncio.sleep(seconds if remaining_s is None else min(seconds, max(remaining_s, 0)))
 
 
