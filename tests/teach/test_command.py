@@ -51,6 +51,13 @@ def test_a_program_can_be_distilled_from(make_samples, command, tmp_path):
     assert done.usage == {"calls": 6.0}
 
 
+@pytest.mark.parametrize("number", ["NaN", "-1", "Infinity"])
+def test_usage_that_no_sum_could_hold_is_refused(make_samples, command, number):
+    source = ECHO.replace('"usage": {"calls": 1}', f'"usage": {{"calls": float("{number}")}}')
+    with pytest.raises(TeacherError, match="finite and not negative"):
+        list(CommandTeacher(command(source)).respond(make_samples(1), 1, seed=0))
+
+
 def test_what_a_kill_lost_is_counted_as_repeated(make_samples, command, tmp_path):
     """The program ends once in the middle, and is the same program when it is asked again."""
     once = f"""

@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -25,6 +26,8 @@ from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.data.images import load_image
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.errors import ConfigError, MediaError, TeacherError
+from pondera.generate.ahead import made_ahead
+from pondera.generate.backend import sample_seed
 from pondera.generate.chat import ChatClient, LimitReached
 from pondera.generate.chat_images import data_url, fitting_size
 from pondera.teach import CommandTeacher, OpenAITeacher, Unanswered, distill, status
@@ -154,6 +157,28 @@ def test_a_fitted_size_is_never_empty_and_never_over_the_budget(size, budget):
     width, height = fitting_size(*size, budget)
     assert min(width, height) >= 1
     assert width * height <= budget
+
+
+def test_images_are_made_side_by_side_in_order_and_only_a_few_ahead():
+    """One thread decoded, scaled and encoded all images, whatever the concurrency."""
+    together, begun = threading.Barrier(3, timeout=30), []
+
+    def make(item):
+        begun.append(item)
+        if item < 3:
+            together.wait()  # passes only when three are under way
+        if item == 7:
+            raise MediaError("no such image")
+        return item
+
+    made = made_ahead(make, range(100), num_threads=3)
+    assert [next(made) for _ in range(4)] == [0, 1, 2, 3]
+    assert max(begun) <= 3 + 3
+    assert [next(made) for _ in range(3)] == [4, 5, 6]
+    with pytest.raises(MediaError, match="no such image"):
+        next(made)
+    assert max(begun) <= 7 + 3
+    assert not [t for t in threading.enumerate() if t.name.startswith("made ahead")]
 
 
 def test_a_thought_that_the_service_keeps_apart_is_put_back(make_samples):
@@ -319,6 +344,22 @@ def test_refused_requests_are_missing_and_asked_again_by_the_next_run(make_sampl
         done = distill(samples, teacher_of(server), tmp_path / "out")
     assert (done.num_new, done.num_missing, done.num_kept) == (1, 0, 4)
     assert {"recorded": 4, "requests": 6, "repeated": 2}.items() <= status(tmp_path / "out").items()
+
+
+def test_what_is_missing_is_asked_for_in_one_go_and_nothing_else_is(make_samples, tmp_path):
+    """Samples that lacked different completions were asked about one after the other, whatever the concurrency."""
+    samples = make_samples(4)
+    lost = {sample_seed(f"s{i}/{k}", seed=0) for i, ks in enumerate([(0,), (1,), (2,), (0, 2)]) for k in ks}
+
+    def behave(payload):
+        return Said(status=400) if payload["seed"] in lost else kind_service(payload)
+
+    with ChatServer(behave) as server:
+        distill(samples, teacher_of(server), tmp_path / "out", num=3, allow_missing=True)
+    with ChatServer(lambda payload: Said(kind_service(payload).body, pause_s=0.3)) as server:
+        done = distill(samples, teacher_of(server, concurrency=5, timeout_s=60), tmp_path / "out", num=3)
+    assert sorted(payload["seed"] for payload in server.payloads) == sorted(lost)
+    assert (done.num_new, done.num_responses, server.most_open) == (5, 12, 5)
 
 
 def test_a_cost_limit_keeps_what_was_paid_and_a_new_run_goes_on(make_samples, tmp_path):

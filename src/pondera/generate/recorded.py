@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pondera.errors import TeacherError
+from pondera.generate.ahead import made_ahead
 from pondera.generate.chat_reply import ChatReply, ChatRequest
 from pondera.generate.chat_stream import Outcome
 from pondera.generate.journal import JournalCounts, RequestJournal, journal_of, total_usage
@@ -67,7 +68,7 @@ def ask_recorded(
     Args:
         client: whom to ask.
         keys: what is wanted: a hash of all that an answer depends on. Equal ones are asked once.
-        make: the request for a key; called only for those that are asked, in their order.
+        make: the request for a key; called only for those that are asked, in a few threads.
         log: JSONL file of answers. Requests are noted in the journal beside it.
         on_progress: called with (requests dealt with, requests wanted).
 
@@ -92,7 +93,8 @@ def ask_recorded(
             if on_progress is not None:
                 on_progress(len(found) + len(failed), len(wanted))
 
-        client.complete_all((replace(make(key), key=key, notes=journal.of(key)) for key in missing), take)
+        requests = made_ahead(lambda key: replace(make(key), key=key, notes=journal.of(key)), missing)
+        client.complete_all(requests, take)
         counts = journal.count(set(wanted))
     return Answers(found, failed, len(missing), total_usage(answer.usage for answer in found.values()), counts)
 

@@ -57,6 +57,9 @@ class Teacher(Protocol):
     It must not read `mos`, `targets` or `votes`, unless it has an attribute `sees_labels` that is True: then responses
     are recorded for this label. One that has to pay for requests may have an attribute `notes`: distillation sets it to
     a function of (sample id, k) that gives the `RequestNotes` in which the teacher notes each try before it goes out.
+    One that works on many completions side by side, or takes long to start, may have `respond_to(wanted, seed)` beside
+    `respond`, where `wanted` are pairs of a sample and the numbers k of its completions: a run that goes on then asks
+    for all that it lacks in one go.
     """
 
     @property

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import queue
 import subprocess
 import threading
@@ -71,15 +72,23 @@ class CommandTeacher:
         return f"command-{digest.hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
-        """Completions, one request at a time.
+        """Completions, one request at a time; see `respond_to`."""
+        return self.respond_to([(sample, range(first, first + num)) for sample in samples], seed)
+
+    def respond_to(self, wanted: Sequence[tuple[Sample, Sequence[int]]], seed: int) -> Iterator[TeacherResponse]:
+        """Completions, one request at a time, from a program that is started once.
+
+        Args:
+            wanted: samples, each with the numbers k of its completions.
+            seed: of the run.
 
         Raises:
             TeacherError: the program cannot be started, ends early, takes too long, or writes anything else.
         """
         fingerprint = self.fingerprint
         with _Dialogue(self.command, self.timeout_s) as dialogue:
-            for sample in samples:
-                for k in range(first, first + num):
+            for sample, numbers in wanted:
+                for k in numbers:
                     request = self._request(sample, k, seed)
                     if self.notes is not None:
                         self.notes(sample.id, k).sent(1)
@@ -167,7 +176,10 @@ def _checked(command: Sequence[str], sample: Sample, line: str) -> tuple[str, di
         usage = answer.get("usage", {})
         if not isinstance(answer["completion"], str) or set(answer) - {"completion", "usage"}:
             raise ValueError("a completion is text, and usage the only other key")
-        return answer["completion"], {str(name): float(value) for name, value in usage.items()}
+        numbers = {str(name): float(value) for name, value in usage.items()}
+        if not all(0 <= number < math.inf for number in numbers.values()):
+            raise ValueError("usage holds numbers that are finite and not negative")
+        return answer["completion"], numbers
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TeacherError(
             f"{command[0]!r} answered about {sample.id!r} with {line.strip()[:_SHOWN]!r} ({error}); "

@@ -10,6 +10,7 @@ from typing import Any
 from pondera import prompts
 from pondera.core.records import Sample
 from pondera.errors import ConfigError
+from pondera.generate.ahead import made_ahead
 from pondera.generate.backend import sample_seed
 from pondera.generate.chat import ChatClient, ChatReply, ChatRequest, RequestFailed
 from pondera.generate.chat_images import data_url
@@ -73,7 +74,15 @@ class OpenAITeacher:
         return f"openai-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
+        """Completions as they come, several requests at a time; see `respond_to`."""
+        return self.respond_to([(sample, range(first, first + num)) for sample in samples], seed)
+
+    def respond_to(self, wanted: Sequence[tuple[Sample, Sequence[int]]], seed: int) -> Iterator[TeacherResponse]:
         """Completions as they come, several requests at a time.
+
+        Args:
+            wanted: samples, each with the numbers k of its completions.
+            seed: of the run.
 
         Raises:
             Unanswered: at the end, when some requests failed for good.
@@ -82,7 +91,7 @@ class OpenAITeacher:
         """
         fingerprint = self.fingerprint
         reasons: dict[tuple[str, int], str] = {}
-        for request, outcome in self.client.replies(self._requests(samples, num, seed, first)):
+        for request, outcome in self.client.replies(self._requests(wanted, seed)):
             if isinstance(outcome, RequestFailed):
                 reasons[request.key] = str(outcome)
                 continue
@@ -92,22 +101,25 @@ class OpenAITeacher:
         if reasons:
             raise Unanswered(reasons)
 
-    def _requests(self, samples: Sequence[Sample], num: int, seed: int, first: int) -> Iterator[ChatRequest]:
-        for sample in samples:
-            questions = {
-                k: question(self.prompt, sample, k) for k in range(first, first + num)
-            }  # refused before reading
-            shown = self._shown(sample)
-            for k, text in questions.items():
-                content = [*shown, {"type": "text", "text": text}]
-                yield ChatRequest(
-                    key=(sample.id, k),
-                    messages=[{"role": "user", "content": content}],
-                    temperature=self.temperatures[k % len(self.temperatures)],
-                    max_tokens=self.max_tokens,
-                    seed=sample_seed(f"{sample.id}/{k}", seed=seed),
-                    notes=None if self.notes is None else self.notes(sample.id, k),
-                )
+    def _requests(self, wanted: Sequence[tuple[Sample, Sequence[int]]], seed: int) -> Iterator[ChatRequest]:
+        for requests in made_ahead(lambda pair: self._requests_about(*pair, seed), wanted):
+            yield from requests
+
+    def _requests_about(self, sample: Sample, numbers: Sequence[int], seed: int) -> list[ChatRequest]:
+        """Those about one sample, which share its images."""
+        questions = {k: question(self.prompt, sample, k) for k in numbers}  # refused before reading
+        shown = self._shown(sample)
+        return [
+            ChatRequest(
+                key=(sample.id, k),
+                messages=[{"role": "user", "content": [*shown, {"type": "text", "text": text}]}],
+                temperature=self.temperatures[k % len(self.temperatures)],
+                max_tokens=self.max_tokens,
+                seed=sample_seed(f"{sample.id}/{k}", seed=seed),
+                notes=None if self.notes is None else self.notes(sample.id, k),
+            )
+            for k, text in questions.items()
+        ]
 
     def _shown(self, sample: Sample) -> list[dict[str, Any]]:
         return [

@@ -82,9 +82,9 @@ def record(
         num_before = sum(key in recorded.found for key in keys.values())
         if hasattr(teacher, "notes"):
             teacher.notes = lambda sample, k: journal.of(keys[sample, k])
-        for part, first, num in _gaps(samples, keys, recorded.found):
+        for responses in _asking(teacher, _gaps(samples, keys, recorded.found), seed):
             try:
-                for response in teacher.respond(part, num, seed, first=first):
+                for response in responses:
                     _take(response, teacher, fingerprint, keys, recorded, writer)
                     if on_response is not None:
                         on_response(response)
@@ -115,15 +115,28 @@ def _take(
 
 def _gaps(
     samples: Sequence[Sample], keys: Keys, found: Mapping[str, TeacherResponse]
-) -> Iterator[tuple[list[Sample], int, int]]:
-    """What to ask for: (samples, first k, number of completions), each sample's gaps from its first to its last."""
-    runs: dict[tuple[int, int], list[Sample]] = {}
+) -> list[tuple[Sample, list[int]]]:
+    """Samples with the numbers k of the responses that they lack."""
     num = len(keys) // max(len(samples), 1)
-    for sample in samples:
-        missing = [k for k in range(num) if keys[sample.id, k] not in found]
-        for first, last in _runs(missing):
-            runs.setdefault((first, last - first + 1), []).append(sample)
-    yield from ((part, first, count) for (first, count), part in runs.items())
+    missing = ((sample, [k for k in range(num) if keys[sample.id, k] not in found]) for sample in samples)
+    return [(sample, numbers) for sample, numbers in missing if numbers]
+
+
+def _asking(
+    teacher: Teacher, gaps: Sequence[tuple[Sample, list[int]]], seed: int
+) -> Iterator[Iterator[TeacherResponse]]:
+    """What the teacher answers: in one go if it can, else once for all samples that lack the same stretch of k."""
+    if not gaps:
+        return
+    if hasattr(teacher, "respond_to"):
+        yield teacher.respond_to(gaps, seed)
+        return
+    stretches: dict[tuple[int, int], list[Sample]] = {}
+    for sample, numbers in gaps:
+        for first, last in _runs(numbers):
+            stretches.setdefault((first, last - first + 1), []).append(sample)
+    for (first, num), part in stretches.items():
+        yield teacher.respond(part, num, seed, first=first)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
