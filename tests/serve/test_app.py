@@ -8,6 +8,7 @@ import io
 import json
 import threading
 from functools import partial
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -187,6 +188,13 @@ def test_unknown_paths_wrong_methods_and_wrong_scores_are_json_too(app):
     )
     assert [response.status_code for response in responses] == [404, 405, 400, 400, 400]
     assert all(response.json()["error"]["message"] for response in responses)
+
+
+def test_the_request_of_the_documentation_is_answered(app):
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    text = page.split("printf '")[1].split("' \\")[0] % base64.b64encode(png()).decode()
+    reply = post_chat(app, json.loads(text) | {"model": "tiny"})
+    assert reply.status_code == 200 and reply.json()["usage"]["completion_tokens"] > 0
 
 
 def test_a_failing_model_is_a_server_error_and_the_next_request_is_answered(assessor, monkeypatch):

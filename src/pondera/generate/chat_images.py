@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,9 @@ from pondera.data.images import UInt8Array, load_image, opened_image
 
 # What a file may carry besides pixels to be sent as it is: not its place, author or the prompt that made it.
 _HARMLESS = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "gamma", "srgb", "progressive", "progression"}
+# Images are made in several threads. Decoding and scaling takes about a dozen bytes a pixel, so of these one at a time.
+_LARGE_PIXELS = 30_000_000
+_one_large_image = threading.Lock()
 _MIME = {"JPEG": "image/jpeg", "PNG": "image/png"}
 
 
@@ -32,12 +37,16 @@ def data_url(source: str | Path | UInt8Array, max_pixels: int) -> str:
     if not isinstance(source, np.ndarray):
         source = Path(source)
         with opened_image(source) as image:
-            mime = _plain_mime(image) if image.width * image.height <= max_pixels else None
+            num_pixels = image.width * image.height
+            mime = _plain_mime(image) if num_pixels <= max_pixels else None
         if mime is not None:
             return _encoded(mime, source.read_bytes())
+    else:
+        num_pixels = source.shape[0] * source.shape[1]
     content = io.BytesIO()
-    # Higher levels cost seconds for a few percent.
-    fitted_image(source, max_pixels).save(content, "PNG", compress_level=1)
+    with _one_large_image if num_pixels > _LARGE_PIXELS else nullcontext():
+        # Higher levels cost seconds for a few percent.
+        fitted_image(source, max_pixels).save(content, "PNG", compress_level=1)
     return _encoded("image/png", content.getvalue())
 
 
