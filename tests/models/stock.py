@@ -162,3 +162,38 @@ def random_branches(num_groups: int, group_size: int, seed: int = 0) -> list[lis
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, 10, (num_groups, group_size), generator=generator).tolist()
     return [[_words(length, generator) for length in row] for row in lengths]
+
+
+def processed_qwen() -> Family:
+    """A Qwen2.5-VL with its own processor; needs torchvision. A token of a picture is 8 x 8 pixels."""
+    from transformers import Qwen2_5_VLProcessor, Qwen2VLVideoProcessor
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    tokenizer = train_tokenizer(["Rate the quality."])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|vision_start|>", "<|vision_end|>", "<|video_pad|>"]})
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|image_pad|>"]}, replace_extra_special_tokens=False)
+    sizes = {"patch_size": 4, "size": {"shortest_edge": 64, "longest_edge": 4096}}
+    processor = Qwen2_5_VLProcessor(
+        Qwen2VLImageProcessorPil(**sizes),
+        tokenizer,
+        Qwen2VLVideoProcessor(**sizes, cap_pixels_per_frame=False),
+        chat_template=_QWEN_TURN,
+    )
+    config = qwen_config()
+    config.text_config.vocab_size = len(tokenizer)
+    config.vision_config.tokens_per_second = 2
+    names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
+    names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
+    for name, token in names.items():
+        setattr(config, name, int(tokenizer.convert_tokens_to_ids(token)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForImageTextToText.from_config(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return Family(model.eval(), processor)
+
+
+_QWEN_TURN = (
+    "{% for part in messages[0].content %}{% if part.type == 'text' %}{{ part.text }}{% else %}"
+    "<|vision_start|><|{{ part.type }}_pad|><|vision_end|>{% endif %}{% endfor %}"
+)

@@ -1,4 +1,4 @@
-"""What a model looked at, as files: the pictures of each presentation, and its words in order."""
+"""What a model looked at, as files: the pictures of each presentation, frames of clips too, and its words in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from pondera.core.records import Sample
-from pondera.data.presentation import Presentation
+from pondera.data.presentation import Footage, Presentation
 
 
 class ShownPictures:
@@ -33,9 +33,12 @@ class ShownPictures:
             if isinstance(part, str):
                 lines += [part, ""]
                 continue
-            number += 1
-            Image.fromarray(part).save(folder / f"{number:02d}.png")
-            lines += [f"![{part.shape[1]} x {part.shape[0]}]({number:02d}.png)", ""]
+            if isinstance(part, Footage):
+                lines += [f"A clip of {len(part.frames)} frames, {part.rate:.4g} a second:", ""]
+            for picture in part.frames if isinstance(part, Footage) else (part,):
+                number += 1
+                Image.fromarray(picture).save(folder / f"{number:02d}.png")
+                lines += [f"![{picture.shape[1]} x {picture.shape[0]}]({number:02d}.png)", ""]
         (folder / "shown.md").write_text("\n".join(lines), encoding="utf-8")
 
     def _name(self, path: str) -> str:

@@ -105,13 +105,16 @@ class PromptSection(Strict):
 class ViewSection(Strict):
     """How samples are shown to the model: `pondera.data.presentation.Layout`; goes onto the model card."""
 
-    video: Literal["preresq", "sequence", "slow_fast"] = Field(
-        "preresq", description="Montage of 16 frames and three local ones; frames in turn; few large and many small."
+    video: Literal["preresq", "sequence", "slow_fast", "native"] = Field(
+        "preresq",
+        description="Montage of 16 frames and three local ones; frames in turn; few large and many small; a clip.",
     )
     montage_px: int = Field(1024, ge=16, description="Longer side of a montage.")
     local_px: int = Field(1024, ge=16, description="Longer side above which local or large frames are scaled down.")
     num_frames: int = Field(6, ge=1, description="Frames of a sequence.")
-    frame_px: int = Field(448, ge=16, description="Longer side of the frames of a sequence.")
+    frame_px: int = Field(448, ge=16, description="Longer side of the frames of a sequence or clip.")
+    clip_rate: float = Field(2.0, gt=0, description="Frames a second of a clip (native).")
+    clip_frames: int = Field(64, ge=1, description="Most frames of a clip; a longer video gets fewer a second.")
     facts: bool = Field(False, description="Add measured frame rate, standstills and flicker as text.")
     severities: bool = Field(
         False, description="Add how severe repeats, standstills, uneven motion, flicker and shake are, 0 to 5, as text."

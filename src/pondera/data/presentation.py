@@ -8,6 +8,8 @@ that second views are made from the pixels of the first. Shape letters: H height
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +24,27 @@ from pondera.data.video import is_video_file
 from pondera.errors import ManifestError
 
 UInt8Array = NDArray[np.uint8]
-Part = UInt8Array | str
-VideoLayout = Literal["preresq", "sequence", "slow_fast"]
+VideoLayout = Literal["preresq", "sequence", "slow_fast", "native"]
 FrameOrder = Callable[[int], Sequence[int | None]]
 
 _GRID = 4  # of a montage, cells a side
 _PAIR: tuple[tuple[str, MediaRole], ...] = (("First", "test"), ("Second", "other"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footage:
+    """A clip that is shown as one, for families whose processor takes a video.
+
+    Args:
+        frames: uint8 [T, H, W, 3], at even distances.
+        rate: frames a second, > 0.
+    """
+
+    frames: UInt8Array
+    rate: float
+
+
+Part = UInt8Array | Footage | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +53,13 @@ class Layout:
 
     Args:
         video: preresq (montage of 16 frames and three local ones), sequence (frames with their times), slow_fast (few
-            large frames among many small ones).
+            large frames among many small ones), native (a clip, for families whose processor takes one).
         montage_px: longer side of a montage.
         local_px: longer side above which a local or large frame is scaled down.
         num_frames: of a sequence.
-        frame_px: longer side of the frames of a sequence.
+        frame_px: longer side of the frames of a sequence or of a clip.
+        clip_rate: frames a second of a clip.
+        clip_frames: most frames of a clip; a longer video gets fewer a second.
         facts: add measured frame rate, standstills and flicker as text.
         severities: add how severe repeated frames, standstills, uneven motion, flicker and shake are, as text.
         strip: add differences between successive frames as a picture.
@@ -56,6 +75,8 @@ class Layout:
     local_px: int = 1024
     num_frames: int = 6
     frame_px: int = 448
+    clip_rate: float = 2.0
+    clip_frames: int = 64
     facts: bool = False
     severities: bool = False
     strip: bool = False
@@ -66,17 +87,21 @@ class Layout:
         if self.video not in get_args(VideoLayout):
             raise ValueError(f"video must be one of {', '.join(get_args(VideoLayout))}, got {self.video!r}")
         sizes = {name: getattr(self, name) for name in ("montage_px", "local_px", "num_frames", "frame_px")}
-        for name, value in sizes.items():
+        for name, value in (sizes | {"clip_frames": self.clip_frames}).items():
             if value < 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
+        if not 0 < self.clip_rate < math.inf:
+            raise ValueError(f"clip_rate must be > 0 (frames a second), got {self.clip_rate}")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one frame of a video stands: which part, and the (top, left, bottom, right) of its pixels there."""
+    """Where one frame of a video stands: which part, the (top, left, bottom, right) of its pixels there, and, where
+    the part is a clip, its number in that."""
 
     part: int
     box: tuple[int, int, int, int]
+    frame: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +109,8 @@ class Presentation:
     """What a model is shown, in order; the question comes behind it.
 
     Args:
-        parts: pictures, uint8 [H, W, 3], and words.
-        runs: places of the frames of a video, each run in time order: the cells of a montage, local frames.
+        parts: pictures, uint8 [H, W, 3], clips, and words.
+        runs: places of the frames of a video, each run in time order: the cells of a montage, local frames, a clip.
     """
 
     parts: tuple[Part, ...]
@@ -93,8 +118,8 @@ class Presentation:
 
     @property
     def images(self) -> tuple[UInt8Array, ...]:
-        """The pictures, in order."""
-        return tuple(part for part in self.parts if not isinstance(part, str))
+        """The pictures, in order; the frames of a clip are pictures too."""
+        return tuple(image for part in self.parts for image in _pictures(part))
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -107,14 +132,22 @@ class Presentation:
         return sum(image.nbytes for image in self.images)
 
     @property
-    def signature(self) -> tuple[str | tuple[int, ...], ...]:
-        """Words and sizes: all that token ids depend on beside the question."""
-        return tuple(part if isinstance(part, str) else part.shape for part in self.parts)
+    def signature(self) -> tuple[str | tuple[float, ...], ...]:
+        """Words, sizes and rates: all that token ids depend on beside the question."""
+        return tuple(_signature(part) for part in self.parts)
 
     def with_images(self, change: Callable[[UInt8Array, int], UInt8Array]) -> Presentation:
         """The same with every picture changed by `change(picture, its number from 0)`; sizes must stay."""
-        numbers = iter(range(len(self.parts)))
-        return replace(self, parts=tuple(p if isinstance(p, str) else change(p, next(numbers)) for p in self.parts))
+        numbers = itertools.count()
+
+        def changed(part: Part) -> Part:
+            if isinstance(part, str):
+                return part
+            if isinstance(part, Footage):
+                return replace(part, frames=np.stack([change(frame, next(numbers)) for frame in part.frames]))
+            return change(part, next(numbers))
+
+        return replace(self, parts=tuple(changed(part) for part in self.parts))
 
     def with_words(self, text: str) -> Presentation:
         """The same with words at the end, such as a caption."""
@@ -130,7 +163,7 @@ class Presentation:
         Raises:
             ValueError: `order` gave another number of entries, or a frame that there is not.
         """
-        parts = [part if isinstance(part, str) else part.copy() for part in self.parts]
+        parts = [_copied(part) for part in self.parts]
         for run in self.runs:
             chosen = list(order(len(run)))
             if len(chosen) != len(run) or any(n is not None and not 0 <= n < len(run) for n in chosen):
@@ -141,8 +174,7 @@ class Presentation:
         return replace(self, parts=tuple(parts))
 
     def _frame(self, place: Place) -> UInt8Array:
-        picture = self.parts[place.part]
-        assert not isinstance(picture, str)  # places are of pictures
+        picture = _pictures(self.parts[place.part])[place.frame]
         top, left, bottom, right = place.box
         return picture[top:bottom, left:right]
 
@@ -150,12 +182,33 @@ class Presentation:
 def _put(parts: list[Any], place: Place, frame: UInt8Array | None) -> None:
     """Write a frame into its place; a picture that is one frame is replaced, because sizes may differ."""
     top, left, bottom, right = place.box
-    if frame is None:
+    if isinstance(parts[place.part], Footage):
+        parts[place.part].frames[place.frame] = 0 if frame is None else frame  # all of one size
+    elif frame is None:
         parts[place.part][top:bottom, left:right] = 0
     elif (bottom - top, right - left) == parts[place.part].shape[:2]:
         parts[place.part] = frame.copy()
     else:
         parts[place.part][top:bottom, left:right] = frame
+
+
+def _pictures(part: Part) -> Sequence[UInt8Array]:
+    """The pictures of one part: none, one, or the frames of a clip."""
+    if isinstance(part, str):
+        return ()
+    return tuple(part.frames) if isinstance(part, Footage) else (part,)
+
+
+def _signature(part: Part) -> str | tuple[float, ...]:
+    if isinstance(part, Footage):
+        return (*part.frames.shape, part.rate)
+    return part if isinstance(part, str) else part.shape
+
+
+def _copied(part: Part) -> Part:
+    if isinstance(part, Footage):
+        return replace(part, frames=part.frames.copy())
+    return part if isinstance(part, str) else part.copy()
 
 
 Change = Callable[[Presentation, Sample, int], Presentation]
@@ -249,16 +302,12 @@ def _by_role(sample: Sample, role: MediaRole, layout: Layout, seed: int | None) 
 def _of_video(path: str | Path, layout: Layout, seed: int | None) -> Presentation:
     from pondera.data import video_views as views
 
-    if layout.video == "preresq":
-        sizes = views.MontageSizes(layout.montage_px, layout.local_px)
-        view = views.preresq_view(path, sizes=sizes, seed=seed)
-    elif layout.video == "sequence":
-        view = views.sequence_view(path, num=layout.num_frames, max_side=layout.frame_px, seed=seed)
+    if layout.video == "native":
+        presentation = _footage(path, layout, seed)
     else:
-        view = views.slow_fast_view(path, slow_side=layout.local_px, seed=seed)
-    presentation = _of_view(view, has_montage=layout.video == "preresq")
+        presentation = _of_view(_view(path, layout, seed), has_montage=layout.video == "preresq")
     evidence = views.with_evidence(
-        replace(view, parts=()),
+        views.VideoView("evidence", ()),
         path,
         facts=layout.facts,
         severities=layout.severities,
@@ -266,6 +315,33 @@ def _of_video(path: str | Path, layout: Layout, seed: int | None) -> Presentatio
         profile=layout.profile,
     )
     return replace(presentation, parts=presentation.parts + _of_view(evidence, has_montage=False).parts)
+
+
+def _view(path: str | Path, layout: Layout, seed: int | None) -> Any:
+    """The stills that stand for a video."""
+    from pondera.data import video_views as views
+
+    if layout.video == "preresq":
+        sizes = views.MontageSizes(layout.montage_px, layout.local_px)
+        return views.preresq_view(path, sizes=sizes, seed=seed)
+    if layout.video == "sequence":
+        return views.sequence_view(path, num=layout.num_frames, max_side=layout.frame_px, seed=seed)
+    return views.slow_fast_view(path, slow_side=layout.local_px, seed=seed)
+
+
+def _footage(path: str | Path, layout: Layout, seed: int | None) -> Presentation:
+    """A clip and nothing else; jittered frames count as evenly spaced, which they are on average."""
+    from pondera.data.video_views import fitted, native_frames
+
+    clip = native_frames(
+        path, rate=layout.clip_rate, max_frames=layout.clip_frames, max_side=layout.frame_px, seed=seed
+    )
+    height, width = clip.frames[0].image.shape[:2]
+    frames = np.stack([fitted(frame.image, height, width) for frame in clip.frames])
+    duration = clip.info.duration_s
+    rate = len(frames) / duration if duration > 0 else layout.clip_rate
+    run = tuple(Place(0, (0, 0, height, width), frame) for frame in range(len(frames)))
+    return Presentation((Footage(frames, rate),), (run,))
 
 
 def _of_ready_made(media: Sequence[Media]) -> Presentation:
@@ -279,7 +355,7 @@ def _of_frames(frames: Sequence[UInt8Array]) -> Presentation:
     parts: list[Part] = []
     for number, frame in enumerate(frames, start=1):
         parts += [f"Frame {number} of {len(frames)}:", frame]
-    run = tuple(_whole(index, part) for index, part in enumerate(parts) if not isinstance(part, str))
+    run = tuple(_whole(index, part) for index, part in enumerate(parts) if isinstance(part, np.ndarray))
     return Presentation(tuple(parts), (run,))
 
 

@@ -178,7 +178,14 @@ def slow_fast_view(
     return VideoView(name, tuple(_timed(frame, word) for frame, word in marked))
 
 
-def native_frames(path: str | Path, *, rate: float = 2.0, max_frames: int = 64, max_side: int | None = 768) -> Clip:
+def native_frames(
+    path: str | Path,
+    *,
+    rate: float = 2.0,
+    max_frames: int = 64,
+    max_side: int | None = 768,
+    seed: int | None = None,
+) -> Clip:
     """Frames at a steady rate, for families whose processor takes a video: at most `max_frames`, evenly spread.
 
     Args:
@@ -186,6 +193,7 @@ def native_frames(path: str | Path, *, rate: float = 2.0, max_frames: int = 64, 
         rate: frames a second, > 0; a long video gets fewer.
         max_frames: >= 1.
         max_side: longer side in pixels; None keeps it.
+        seed: as in `preresq_view`.
 
     Raises:
         ValueError, MediaError, MissingExtra: as in `sample_clip`.
@@ -194,7 +202,7 @@ def native_frames(path: str | Path, *, rate: float = 2.0, max_frames: int = 64, 
         raise ValueError(f"rate must be > 0 and max_frames >= 1, got {rate}, {max_frames}")
     with VideoReader(path) as reader:
         num = math.ceil(reader.info.duration_s * rate)
-    return sample_clip(path, max(1, min(num, max_frames)), max_side=max_side)
+    return sample_clip(path, max(1, min(num, max_frames)), seed=seed, max_side=max_side)
 
 
 def with_evidence(
@@ -255,13 +263,13 @@ def montage(images: Sequence[UInt8Array]) -> UInt8Array:
     if not images or side**2 != len(images):
         raise ValueError(f"a montage takes a square number of images, got {len(images)}")
     height, width = images[0].shape[:2]
-    fitting = [_fitted(image, height, width) for image in images]
+    fitting = [fitted(image, height, width) for image in images]
     rows = [np.concatenate(fitting[n : n + side], axis=1) for n in range(0, len(fitting), side)]
     return np.concatenate(rows, axis=0)
 
 
-def _fitted(image_HWC: UInt8Array, height: int, width: int) -> UInt8Array:
-    """Scale an image of another size into a cell, on black: streams may change their size midway."""
+def fitted(image_HWC: UInt8Array, height: int, width: int) -> UInt8Array:
+    """Scale an image of another size into a frame of this one, on black: streams may change their size midway."""
     if image_HWC.shape[:2] == (height, width):
         return image_HWC
     factor = min(height / image_HWC.shape[0], width / image_HWC.shape[1])

@@ -173,8 +173,8 @@ class VllmBackend:
 def _source(prompt: EncodedPrompt) -> PromptSource:
     if prompt.source is None:
         raise TrainingError(
-            "vLLM needs the pixels of a prompt, but this one kept a frozen tower's output or varied its views; "
-            "roll out with backend: transformers"
+            "vLLM needs the pixels of a prompt, but this one kept a frozen tower's output, varied its views or shows "
+            "a clip; roll out with backend: transformers"
         )
     return prompt.source
 

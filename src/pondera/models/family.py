@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pondera.data.presentation import Footage, Part
 from pondera.errors import ModelError
 from pondera.models import block_attention, flex_attention
 from pondera.models.distribution import is_sharded
@@ -28,7 +29,7 @@ class PromptSource:
 
     Args:
         text: the user turn through the chat template, one placeholder a picture.
-        parts: the same turn before the template: pictures, uint8 [H, W, 3], and words, in order.
+        parts: the same turn before the template: pictures, uint8 [H, W, 3], and words, in order; no clips.
     """
 
     text: str
@@ -58,6 +59,7 @@ class EncodedPrompt:
 
 # One value a token, and the same as "is this token an image's": made anew for whole rows instead of stored.
 _TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
+_VIDEO_TYPE = 2
 
 
 class Family:
@@ -111,42 +113,65 @@ class Family:
 
         Args:
             text: the question.
-            parts: what stands before it, in order: words, and anything else for a picture; one picture by default.
-                Words behind words begin a new line, because templates join them without a space.
+            parts: what stands before it, in order: words, clips, and anything else for a picture; one picture by
+                default. Words behind words begin a new line, because templates join them without a space.
         """
-        content = [
-            {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-            for part in _turn((*parts, text))
-        ]
+        content = [_placeholder(part) for part in _turn((*parts, text))]
         messages = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
-    def encode(self, parts: Sequence[np.ndarray | str], text: str, *, jitter_seed: int | None = None) -> EncodedPrompt:
+    def encode(self, parts: Sequence[Part], text: str, *, jitter_seed: int | None = None) -> EncodedPrompt:
         """Encode one prompt.
 
         Args:
-            parts: what is shown before the question, in order: pictures, uint8 arrays [H, W, 3], and words.
+            parts: what is shown before the question, in order: pictures, uint8 arrays [H, W, 3], clips, and words.
             text: the question.
             jitter_seed: training only: seeded variation of the views, where the family has it.
 
         Raises:
-            ModelError: the processor made no image tokens: the model would answer blind.
+            ModelError: the processor made no image tokens: the model would answer blind; or it takes no clips.
         """
-        images = [part for part in parts if not isinstance(part, str)]
+        images = [part for part in parts if isinstance(part, np.ndarray)]
+        clips = [part for part in parts if isinstance(part, Footage)]
         has_jitter = "jitter_seed" in inspect.signature(self.processor.__call__).parameters
         options = {"jitter_seed": jitter_seed} if has_jitter and jitter_seed is not None else {}
-        pixels = {"images": images} if images else {}
+        pixels: dict[str, Any] = {"images": images} if images else {}
+        pixels |= self._video_arguments(clips) if clips else {}
         prompt_text = self.prompt_text(text, parts)
         encoded = self.processor(text=[prompt_text], **pixels, **options)
         ids = tuple(int(token) for token in encoded.pop("input_ids")[0])
-        for name in ("attention_mask", *_TOKEN_TYPES):
+        for name in ("attention_mask", "video_metadata", *_TOKEN_TYPES):
             encoded.pop(name, None)
         if images and self.image_token_id not in ids:
             raise ModelError(f"{type(self.processor).__name__} made no image tokens; the model would not see the image")
+        if clips and self.video_token_id not in ids:
+            raise ModelError(f"{type(self.processor).__name__} made no video tokens; the model would not see the clip")
         # Some processors return lists of arrays, which NumPy joins and torch does not.
         media = {n: v if isinstance(v, torch.Tensor) else torch.as_tensor(np.asarray(v)) for n, v in encoded.items()}
-        # Who encodes on their own cannot repeat the variation.
-        return EncodedPrompt(ids, media, None if options else PromptSource(prompt_text, _turn((*parts, text))))
+        # Who encodes on their own cannot repeat the variation, and samples clips by rules of its own.
+        source = None if options or clips else PromptSource(prompt_text, _turn((*parts, text)))
+        return EncodedPrompt(ids, media, source)
+
+    def _video_arguments(self, clips: Sequence[Footage]) -> dict[str, Any]:
+        """What the processor is given of clips: all their frames, and how far apart they are.
+
+        Raises:
+            ModelError: the family has no tokens for videos, or its processor takes none.
+        """
+        if self.video_token_id is None or getattr(self.processor, "video_processor", None) is None:
+            raise ModelError(
+                f"{type(self.processor).__name__} takes no clips; show videos as pictures: set view.video to sequence, "
+                "slow_fast or preresq in the recipe, or in pondera.json beside the weights"
+            )
+        metadata = [
+            {"total_num_frames": len(clip.frames), "fps": clip.rate, "frames_indices": list(range(len(clip.frames)))}
+            for clip in clips
+        ]
+        return {
+            "videos": [clip.frames for clip in clips],
+            "video_metadata": metadata,
+            "do_sample_frames": False,  # sampled already, at the rate that the layout asks for
+        }
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of plain text, nothing added."""
@@ -179,8 +204,9 @@ class Family:
         ids_RT = torch.tensor([prompt.ids])
         names = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
         grids = {name: prompt.media[name].cpu() for name in names if name in prompt.media}
-        position_ART, _ = rope_index(input_ids=ids_RT, mm_token_type_ids=self._token_type(ids_RT), **grids)
-        return position_ART[:, 0]
+        type_RT = self._token_type(ids_RT)
+        position_ART, _ = rope_index(input_ids=ids_RT, mm_token_type_ids=type_RT, **grids)
+        return _behind_clips(position_ART[:, 0], type_RT[0] == _VIDEO_TYPE)
 
     def _rope_index(self) -> Any | None:
         """The model's own function from tokens and image grids to mRoPE positions; None without mRoPE."""
@@ -193,7 +219,9 @@ class Family:
     def _token_type(self, ids_RT: torch.Tensor) -> torch.Tensor:
         """0 text, 1 image, 2 video."""
         type_RT = (ids_RT == self.image_token_id).int()
-        return type_RT if self.video_token_id is None else type_RT + 2 * (ids_RT == self.video_token_id).int()
+        if self.video_token_id is None:
+            return type_RT
+        return type_RT + _VIDEO_TYPE * (ids_RT == self.video_token_id).int()
 
     def _forward_arguments(self) -> frozenset[str]:
         model = self._stock
@@ -284,6 +312,28 @@ def _turn(parts: Sequence[Any]) -> tuple[Any, ...]:
         else:
             turn.append(part)
     return tuple(turn)
+
+
+def _placeholder(part: Any) -> dict[str, str]:
+    """One part of a user turn as chat templates know it."""
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "video"} if isinstance(part, Footage) else {"type": "image"}
+
+
+def _behind_clips(position_AT: torch.Tensor, is_clip_T: torch.Tensor) -> torch.Tensor:
+    """Positions with what follows a clip moved behind its last moment.
+
+    As Qwen2.5-VL was released, text goes on from the largest position of a clip, its time among them. transformers 5.23
+    counts rows and columns only: text behind a long clip would lie amid its frames, and decoding, which goes on from
+    the largest, would jump. Where the library is right, nothing moves.
+    """
+    moved_AT = position_AT.clone()
+    ends = (is_clip_T[:-1] & ~is_clip_T[1:]).nonzero().squeeze(1).tolist()
+    for end in ends:
+        missing = int(moved_AT[:, : end + 1].max()) + 1 - int(moved_AT[:, end + 1].min())
+        moved_AT[:, end + 1 :] += max(0, missing)
+    return moved_AT
 
 
 def _layer_obstacle(config: Any, longest: int) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from pondera.core.answers import Numbers
 from pondera.core.records import LabelScale, Sample
 from pondera.data.images import UInt8Array
-from pondera.data.presentation import Layout, present
+from pondera.data.presentation import Footage, Layout, present
 from pondera.errors import ConfigError, TeacherError
 from pondera.prompts import Prompt
 
@@ -45,7 +45,7 @@ def shown_parts(sample: Sample, num_frames: int = NUM_FRAMES) -> list[Shown]:
             "a service is sent images: add them to its line"
         )
     layout = Layout(video="sequence", num_frames=num_frames, frame_px=_FULL_SIDE)
-    return list(present(sample, layout).parts)
+    return [part for part in present(sample, layout).parts if not isinstance(part, Footage)]  # a sequence has no clip
 
 
 def tells_label(prompt: Prompt) -> bool:
