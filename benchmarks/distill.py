@@ -114,7 +114,7 @@ def measure(
             "max_tokens": request.max_tokens,
             "seed": request.seed,
         }
-        for request in teacher_for(url, args)._requests(samples, 1, 0, 0)
+        for request in teacher_for(url, args)._requests([(sample, [0]) for sample in samples], 0)
     ]
     asyncio.run(load(url, payloads[: 2 * args.concurrency], args.concurrency))  # the service's first batches are slow
     rounds: list[dict[str, Spent]] = []
