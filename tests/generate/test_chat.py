@@ -200,6 +200,14 @@ def test_a_forbidden_image_is_not_taken_for_a_forbidden_caller(error):
     assert [type(outcome) for outcome in outcomes] == [RequestFailed, ChatReply]
 
 
+def test_a_service_that_only_knows_another_model_is_not_paid_hundreds_of_times():
+    """Twelve charged tries of each of twenty requests came before anybody was told."""
+    with ChatServer(lambda payload: say("x", model="other")) as server:
+        with pytest.raises(ServiceRefused, match=r"model 'other' answered.* 4 times; .*--also-model"):
+            client_of(server, concurrency=2).complete_all(map(ask, range(100)), lambda *_: None)
+        assert len(server.payloads) <= 2 * 4
+
+
 def test_an_address_without_its_last_part_is_named():
     with ChatServer(lambda payload: Said(b"Not Found", 404)) as server:
         client = ChatClient(server.url.removesuffix("/v1"), "teacher")

@@ -20,6 +20,7 @@ from pondera.generate.chat_address import DEFAULT_KEY_ENV, check_address, read_k
 from pondera.generate.chat_budget import Budget
 from pondera.generate.chat_pace import Deadline, Pace, retry_after_s
 from pondera.generate.chat_reply import (
+    AnotherModel,
     BadReply,
     ChatReply,
     ChatRequest,
@@ -50,7 +51,7 @@ __all__ = [
     "ServiceRefused",
 ]
 
-_FIRST_TRIES = 4  # against a service that never answered: a wrong address should not cost minutes
+_FIRST_TRIES = 4  # against a service that never answered: a wrong address or name should not cost minutes
 _REFUSED = {401, 402, 403, 404, 405}  # about the caller or the model, not about one request
 _AGAIN = {408, 409, 425, 429}  # and everything from 500
 # What a reply may hold, whatever `max_reply_bytes` allows: it is recorded, and a service may ignore `max_tokens`.
@@ -262,6 +263,10 @@ class ChatClient:
                 self._pay(usage)
                 if notes is not None:
                     notes.unusable(usage)
+            if isinstance(error, AnotherModel) and not self._has_answered and number >= _FIRST_TRIES:
+                raise ServiceRefused(
+                    f"{self.base_url}: {error}, {number} times; if they are one model, say so (--also-model)"
+                ) from None
             return _Failure(str(error), None)
         except _failures() as error:
             failure = _words(error, self.timeout_s)

@@ -44,6 +44,10 @@ class BadReply(Exception):  # noqa: N818 - as RequestFailed
         self.seen = seen
 
 
+class AnotherModel(BadReply):
+    """A completion of a model that was not asked for."""
+
+
 class RequestNotes(Protocol):
     """Who keeps the books of a request."""
 
@@ -121,7 +125,7 @@ def read_reply(body: bytes, accepted_models: Sequence[str]) -> tuple[str, str, s
         raise BadReply("a completion without text and without a reason to finish", body)
     model = content.get("model")
     if isinstance(model, str) and model and not any(_is_version_of(model, name) for name in accepted_models):
-        raise BadReply(f"model {model[:SHOWN]!r} answered, asked for was {accepted_models[0]!r}", body)
+        raise AnotherModel(f"model {model[:SHOWN]!r} answered, asked for was {accepted_models[0]!r}", body)
     return text or refusal, reason, reasoning, _token_counts(content.get("usage"))
 
 
