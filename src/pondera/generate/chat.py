@@ -265,7 +265,7 @@ class ChatClient:
                     notes.unusable(usage)
             if isinstance(error, AnotherModel) and not self._has_answered and number >= _FIRST_TRIES:
                 raise ServiceRefused(
-                    f"{self.base_url}: {error}, {number} times; if they are one model, say so (--also-model)"
+                    f"{self.base_url}: {error}, {number} times; ask for that name, or accept it (distill: --also-model)"
                 ) from None
             return _Failure(str(error), None)
         except _failures() as error:
