@@ -87,6 +87,19 @@ def test_a_line_that_cannot_be_read_is_the_manifests_error(folder):
         check_manifest(_manifest(folder, [{"id": "x"}]))
 
 
+def test_a_manifest_that_is_not_utf_8_names_file_and_line(folder, pondera):
+    path = folder / "m.jsonl"
+    path.write_bytes(json.dumps(_line(0)).encode() + b'\n{"id": "\xe4", "media": ["1.png"]}\n')
+    with pytest.raises(ManifestError, match=r"m\.jsonl:2: not UTF-8 text"):
+        check_manifest(path)
+    split = pondera("data", "split", path, "--out", folder / "s.jsonl")
+    assert (split.exit_code, "m.jsonl:2: not UTF-8 text" in split.stderr, "--splits" in split.stderr) == (
+        1,
+        True,
+        False,
+    )
+
+
 def _samples(sizes):
     return [
         Sample(id=f"{c}-{n}", media=(Media("a.png"),), reference=f"r{c}")

@@ -122,6 +122,84 @@ def test_an_unknown_baseline_of_the_comparison_is_answered_with_the_systems(pond
     assert not (tmp_path / "o").exists()
 
 
+def test_other_labels_beside_are_refused_before_a_model_scores(pondera, untrained, manifest, tmp_path):
+    args = ("--model", untrained, "--mode", "fast", "--out")
+    assert pondera("evaluate", manifest, *args, tmp_path / "a").exit_code == 0
+    samples = [replace(s, mos=6 - s.mos) for s in read_manifest(manifest)]
+    write_manifest(tmp_path / "other.jsonl", samples)
+    refused = pondera("evaluate", tmp_path / "other.jsonl", *args, tmp_path / "b", "--beside", tmp_path / "a")
+    assert (refused.exit_code, (tmp_path / "b").exists()) == (1, False)
+    expected = f"sample '0' of dataset 'noise' has label 1 in --beside {tmp_path / 'a'} and 5 in the manifests"
+    assert expected in refused.stderr and "Evaluate both on one manifest" in refused.stderr
+    assert pondera("evaluate", tmp_path / "other.jsonl", *args, tmp_path / "b").exit_code == 0
+    beside = ("--beside", tmp_path / "a", "--beside", tmp_path / "b")
+    refused = pondera("evaluate", *beside, "--out", tmp_path / "c")
+    assert refused.exit_code == 1 and "has label 1 in --beside" in refused.stderr
+
+
+def test_options_that_need_a_manifest_are_refused_without_one(pondera, untrained, manifest, tmp_path):
+    pondera("evaluate", manifest, "--model", untrained, "--mode", "fast", "--out", tmp_path / "a")
+    beside = ("evaluate", "--beside", tmp_path / "a", "--beside", tmp_path / "a", "--out", tmp_path / "c")
+    options = {"--reference-set": "a", "--split": "test", "--target": "x", "--shard": "1/2", "--baselines": "size"}
+    for option, value in options.items():
+        refused = pondera(*beside, option, value)
+        assert (
+            refused.exit_code == 2 and f"Invalid value for {option}: does nothing without a manifest" in refused.stderr
+        )
+    assert pondera(*beside).exit_code == 0
+
+
+def test_a_protocol_shows_its_published_results_beside_compared_runs_of_its_sets(
+    pondera, untrained, manifest, tmp_path
+):
+    samples = [replace(s, dataset="biq2021") for s in read_manifest(manifest)]
+    write_manifest(tmp_path / "biq.jsonl", samples)
+    for name, options in (("a", ("--split", "test")), ("b", ("--split", "test")), ("whole", ())):
+        args = ("evaluate", tmp_path / "biq.jsonl", "--model", untrained, "--mode", "fast", "--out", tmp_path / name)
+        assert pondera(*args, *options).exit_code == 0
+    args = ("evaluate", "--protocol", "biq2021", "--out", tmp_path / "c", "--beside", tmp_path / "a", "--beside")
+    done = pondera(*args, tmp_path / "b")
+    assert done.exit_code == 0, done.stderr
+    assert "| DeepEns [1] |" in (tmp_path / "c" / "table.md").read_text()
+    assert "biq2021: 4 of 2000 samples of the protocol" in (tmp_path / "c" / "report.html").read_text()
+    refused = pondera(*args, tmp_path / "whole")
+    assert refused.exit_code == 1 and "split 'train', is not of a part that protocol 'biq2021' tests" in refused.stderr
+
+
+def test_a_baseline_may_be_called_as_the_page_calls_it(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained, "--mode", "fast")
+    pondera(*args, "--out", tmp_path / "a")
+    second = f"{untrained}, fast (2)"
+    both = ("evaluate", "--beside", tmp_path / "a", "--beside", tmp_path / "a", "--out", tmp_path / "c")
+    assert pondera(*both, "--baseline", second).exit_code == 0
+    assert {c["baseline"] for c in json.loads((tmp_path / "c" / "comparisons.json").read_text())} == {second}
+    named = ("--split", "test", "--baselines", "size", "--baseline", "file size", "--out", tmp_path / "d")
+    assert pondera(*args, *named).exit_code == 0
+    assert {c["baseline"] for c in json.loads((tmp_path / "d" / "comparisons.json").read_text())} == {"file size"}
+
+
+def test_a_reference_set_of_another_system_is_refused_before_the_work(pondera, untrained, manifest, tmp_path):
+    args = ("evaluate", manifest, "--model", untrained)
+    pondera(*args, "--mode", "fast", "--out", tmp_path / "a")
+    refused = pondera(*args, "--mode", "reason", "--out", tmp_path / "b", "--reference-set", tmp_path / "a")
+    assert refused.exit_code == 1 and "none of these systems" in refused.stderr
+    assert not (tmp_path / "b").exists()
+    refused = pondera(*args, "--mode", "fast", "--out", tmp_path / "b", "--reference-set", tmp_path / "nowhere")
+    assert refused.exit_code == 1 and "no such file" in refused.stderr
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"title: t\ntests: [", "not a protocol ("), (b"title: t\nsource: \xe4\n", "p.yaml:2: not UTF-8 text")],
+)
+def test_a_protocol_file_that_cannot_be_read_is_one_line(pondera, manifest, tmp_path, content, says):
+    (tmp_path / "p.yaml").write_bytes(content)
+    refused = pondera("evaluate", manifest, "--protocol", tmp_path / "p.yaml", "--out", tmp_path / "o")
+    assert refused.exit_code == 1 and says in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_protocol_that_does_not_fit_is_one_line(pondera, untrained, manifest, tmp_path):
     result = pondera("evaluate", manifest, "--protocol", "biq2021", "--model", untrained, "--out", tmp_path / "o")
     assert result.exit_code == 1

@@ -120,6 +120,13 @@ def test_empty_scores_and_invalid_rows_are_counted(tmp_path):
         ("p.csv", "mos,score\n", r"p.csv: no rows"),
         ("p.csv", "", r"p.csv:1: no column 'mos'"),
         ("p.csv", "mos,score,valid\n1,2,perhaps\n", r"p.csv:2: column 'valid': 'perhaps'"),
+        ("p.csv", "mos,score\n1,2\n3,1_000\n", r"p.csv:3: column 'score': '1_000' is not a number"),
+        ("p.csv", "mos,score,mos_std\n1,2,-1\n", r"p.csv:2: column 'mos_std': -1 is negative"),
+        ("p.csv", "mos,score\n1,1e308\n2,3\n", r"p.csv: column 'score' runs from 3 to 1e\+308"),
+        ("p.csv", "mos,score\n1,1e-310\n2,3e-310\n", r"p.csv: column 'score' runs from 1e-310 to 3e-310"),
+        ("p.jsonl", '{"mos": 1, "score": 1' + 400 * "0" + "}\n", r"p.jsonl:1: column 'score': 10*0 is not a number"),
+        ("p.csv", 'mos,score,subset\n1,2,a\n1,2,"a\n' + 30000 * "1,2,a\n", r"p.csv:3: not CSV .*close its quotes"),
+        ("p.csv", 'mos,score,subset\n1,2,a\n1,2,"a\n1,3,b\n', r"p.csv:3: not CSV .*close its quotes"),
         ("p.jsonl", '{"mos": 1, "score": 2}\n{"mos": 1}\n', r"p.jsonl:2: no column 'score'; found mos"),
         ("p.jsonl", '{"mos": 1, "score": true}\n', r"p.jsonl:1: column 'score': True is not a number"),
         ("p.jsonl", "{mos\n", r"p.jsonl:1: not JSON"),
@@ -136,8 +143,11 @@ def test_errors_name_file_line_and_column(tmp_path, name, text, message):
 
 def test_a_csv_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "p.csv").write_bytes(b"mos,score\n\xff\xfe\x00,1\n")
-    with pytest.raises(DatasetError, match="not CSV text in UTF-8"):
+    with pytest.raises(DatasetError, match=r"p\.csv:2: not UTF-8 text"):
         read_table(tmp_path / "p.csv")
+    (tmp_path / "p.jsonl").write_bytes(b'{"mos": 1, "score": 2}\n{"mos": 1, "score": 2, "subset": "\xe4"}\n')
+    with pytest.raises(DatasetError, match=r"p\.jsonl:2: not UTF-8 text"):
+        read_table(tmp_path / "p.jsonl")
     with pytest.raises(DatasetError, match="no such file"):
         read_table(tmp_path / "missing.csv")
 

@@ -14,7 +14,7 @@ from pondera.data.manifest import write_manifest
 from pondera.data.photographs import PHOTOGRAPH_SPLITS, list_photographs
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import load_evaluation
-from pondera.evaluate.named_baselines import NAMES, baseline_names, check_baselines, evaluate_baselines
+from pondera.evaluate.named_baselines import NAMES, baseline_names, baseline_title, check_baselines, evaluate_baselines
 from pondera.evaluate.protocols import Protocol
 from pondera.evaluate.task import choose_samples
 
@@ -56,6 +56,7 @@ def test_baselines_fitted_on_the_bundled_photographs_are_marked_on_sets_made_fro
     write_manifest(tmp_path / "m.jsonl", [sample])
     task = choose_samples([tmp_path / "m.jsonl"])
     found = evaluate_baselines(task, ["niqe", "measuring"], out=tmp_path / "out")
+    assert [e.name for e in found] == [baseline_title("niqe"), baseline_title("measuring")]
     assert [("shared origin" in str(e.protocol.get("leakage"))) for e in found] == [marked] * 2
 
 

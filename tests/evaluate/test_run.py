@@ -165,7 +165,7 @@ def test_comparison_of_strangers_or_of_other_labels_is_refused(samples, make_ass
     with pytest.raises(ValueError, match="share no sample"):
         compare_systems(one, two)
     two.rows[0]["sample"] = one.rows[0]["sample"]
-    with pytest.raises(ValueError, match="has label"):
+    with pytest.raises(DatasetError, match=r"in one and .* in two.* Evaluate both on one manifest"):
         compare_systems(one, two)
 
 

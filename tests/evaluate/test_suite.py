@@ -14,7 +14,7 @@ from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate import load_evaluation, measure
 from pondera.evaluate.candidates import Asked, Candidate
 from pondera.evaluate.document import compare_with_baseline, results_table, with_distinct_names, write_documents
-from pondera.evaluate.percentiles import load_reference_set, reference_set, with_percentiles
+from pondera.evaluate.percentiles import check_maker, load_reference_set, reference_set, with_percentiles
 from pondera.evaluate.protocols import load_protocol
 from pondera.evaluate.shards import Shard
 from pondera.evaluate.suite import folder_name, measure_models, record_models
@@ -264,9 +264,10 @@ def test_percentiles_count_the_share_below_and_half_of_the_equal(manifest, tmp_p
     assert reference.percentile(places[29] + 1e-6) == pytest.approx(50)
     assert (reference.percentile(-0.1), reference.percentile(1.1)) == (0, 100)
     assert np.isnan(reference.percentile(float("nan")))
-    assert load_reference_set(tmp_path / "out" / "m", [first]) == reference
+    assert load_reference_set(tmp_path / "out" / "m") == reference
+    check_maker(reference, {first.protocol["fingerprint"]})
     with pytest.raises(DatasetError, match="none of these systems"):
-        load_reference_set(tmp_path / "out" / "m", [second])
+        check_maker(reference, {second.protocol["fingerprint"]})
     page = write_documents(tmp_path / "out", [first], title="t", reference=reference).read_text(encoding="utf-8")
     assert "% of biq2021 (60 samples)" in page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for predictions.parquet, metrics.json, report.html and tables.")],
     manifests: Annotated[
         list[Path] | None, typer.Argument(metavar="[MANIFEST]...", help="JSONL, one sample a line.", show_default=False)
@@ -131,22 +133,25 @@ def evaluate(
     options = sampling(mode, samples, seed)
     simple = _baseline_names(baselines or [], pristine or [])
     part = _shard(shard, merge)
-    earlier = [] if beside is None else _earlier(beside)
     if not manifests:
-        _only_compare(out, earlier, _place(baseline, [e.name for e in earlier]))
+        _refuse_unread(ctx)
+        _only_compare(out, beside or [], protocol, baseline)
         return
+    earlier = _earlier(beside or [])
     task = _task(manifests, split, protocol, train_manifest or [], question=question, target=target)
+    _check_labels(beside or [], earlier, task)
     kind = _kind(task)
     store = cache or out / "assessments"
 
     from pondera.evaluate import suite
     from pondera.evaluate.candidates import load_candidate
     from pondera.evaluate.named_baselines import check_baselines
-    from pondera.evaluate.percentiles import load_reference_set, with_percentiles
+    from pondera.evaluate.percentiles import check_maker, load_reference_set, with_percentiles
     from pondera.evaluate.shards import wait_for_all
 
     names = list(dict.fromkeys(models or [model_for(kind, None)]))
-    tested_against = _place(baseline, [*(e.name for e in earlier), *simple, *names])
+    tested_against = _place(baseline, earlier, simple, [(name, mode.value) for name in names])
+    reference = load_reference_set(reference_set) if reference_set else None
     check_baselines(task, simple, pristine=pristine or [], allow_leakage=allow_leakage)
     if not merge:
         quiet_loading()
@@ -158,6 +163,7 @@ def evaluate(
             cache=store,
             shard=part,
             allow_leakage=allow_leakage,
+            reference=reference,
             on_progress=progress("evaluated"),
         )
         wait_for_all(part)
@@ -167,8 +173,8 @@ def evaluate(
     if part.index > 1:  # under torchrun the first process measures for all
         return
     found = suite.measure_models(task, names, out=out, cache=store, count=None if merge else part.count)
-    reference = load_reference_set(reference_set, found) if reference_set else None
     if reference is not None:
+        check_maker(reference, {row["fingerprint"] for e in found for row in e.rows})
         found = [with_percentiles(e, reference) for e in found]
         for name, evaluation in zip(names, found, strict=True):
             evaluation.save(suite.folder_of(out, names, name))
@@ -205,20 +211,72 @@ def _earlier(folders: list[Path]) -> list[Evaluation]:
     return [load_evaluation(folder) for folder in folders]
 
 
-def _only_compare(out: Path, earlier: list[Evaluation], baseline: int | None) -> None:
-    if len(earlier) < 2:
+def _refuse_unread(ctx: typer.Context) -> None:
+    """Nothing is accepted and ignored: what only a manifest has a use for."""
+    others = [p for p in ctx.command.params if p.name not in ("manifests", "out", "beside", "baseline", "protocol")]
+    source_of = {p.opts[-1]: ctx.get_parameter_source(str(p.name)) for p in others}
+    given = [option for option, source in source_of.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise typer.BadParameter("does nothing without a manifest; leave it out", param_hint=", ".join(given))
+
+
+def _only_compare(out: Path, folders: list[Path], protocol: str | None, baseline: str | None) -> None:
+    from pondera.evaluate.document import under_protocol
+    from pondera.evaluate.protocols import load_protocol
+
+    if len(folders) < 2:
         raise typer.BadParameter("give a manifest, or two evaluations with --beside", param_hint="MANIFEST")
-    _write(out, earlier, "Comparison of " + ", ".join(e.name for e in earlier), None, None, baseline)
+    earlier = _earlier(folders)
+    _check_labels(folders, earlier)
+    tested_against = _place(baseline, earlier)
+    chosen = load_protocol(protocol) if protocol else None
+    if chosen is not None:
+        earlier = [under_protocol(e, chosen, folder) for folder, e in zip(folders, earlier, strict=True)]
+    title = "Comparison of " + ", ".join(e.name for e in earlier)
+    _write(out, earlier, title, chosen, None, tested_against)
 
 
-def _place(baseline: str | None, systems: list[str]) -> int | None:
-    """Which of the systems the others are tested against."""
-    if baseline is not None and baseline not in systems:
-        raise typer.BadParameter(
-            f"{baseline!r} is not evaluated here; there are {', '.join(systems) or 'no systems'}",
-            param_hint="--baseline",
-        )
-    return None if baseline is None else systems.index(baseline)
+def _check_labels(folders: list[Path], earlier: list[Evaluation], task: Task | None = None) -> None:
+    """Refuse other labels in one table, before the work starts."""
+    from pondera.evaluate.run import check_same_labels, labels_of
+
+    mine = {(s.dataset, s.id): math.nan if s.mos is None else s.mos for s in task.samples} if task else {}
+    named = [(f"--beside {folder}", labels_of(e)) for folder, e in zip(folders, earlier, strict=True)]
+    check_same_labels([*named, ("the manifests", mine)])
+
+
+def _place(
+    baseline: str | None,
+    earlier: list[Evaluation],
+    simple: Sequence[str] = (),
+    models: Sequence[tuple[str, str]] = (),
+) -> int | None:
+    """Which of the systems the others are tested against: by its own name, or by that on the page.
+
+    Args:
+        baseline: name of one of them.
+        earlier: those of earlier runs.
+        simple: those of --baselines.
+        models: name and mode of each.
+    """
+    from pondera.evaluate.document import distinct_names
+    from pondera.evaluate.named_baselines import baseline_title
+
+    if baseline is None:
+        return None
+    systems = [
+        *((e.name, str(e.protocol.get("mode", ""))) for e in earlier),
+        *((baseline_title(name), "baseline") for name in simple),
+        *models,
+    ]
+    shown = distinct_names(systems)
+    own = [*(e.name for e in earlier), *simple, *(name for name, _ in models)]
+    for names in (shown, own):
+        if baseline in names:
+            return names.index(baseline)
+    raise typer.BadParameter(
+        f"{baseline!r} is not evaluated here; there are {', '.join(shown) or 'no systems'}", param_hint="--baseline"
+    )
 
 
 def _task(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pondera.core.records import Media, Sample
+from pondera.data.text_files import opened
 from pondera.errors import ManifestError
 
 
@@ -30,7 +31,7 @@ def read_manifest(path: str | Path, *, split: str | None = None) -> list[Sample]
         )
     samples: list[Sample] = []
     line_of: dict[str, int] = {}
-    with path.open(encoding="utf-8-sig") as file:
+    with opened(path, ManifestError) as file:
         for number, text in enumerate(file, start=1):
             if not text.strip():
                 continue

@@ -12,7 +12,9 @@ from typing import Any
 
 from pondera.core.aspects import worst_aspect
 from pondera.core.metrics import jsonable
+from pondera.core.records import Sample
 from pondera.data.distortions import DISTORTIONS
+from pondera.errors import DatasetError
 from pondera.evaluate.aspects import aspect_truthfulness
 from pondera.evaluate.environment import environment
 from pondera.evaluate.page import write_report
@@ -72,14 +74,47 @@ def write_documents(
 
 
 def with_distinct_names(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """One model in two modes gets the mode behind its name; what is then still equal, a number."""
-    count = Counter(e.name for e in evaluations)
-    named = [f"{e.name}, {e.protocol.get('mode', '')}" if count[e.name] > 1 else e.name for e in evaluations]
+    """The evaluations under the names that they are shown by, see `distinct_names`."""
+    names = distinct_names([(e.name, str(e.protocol.get("mode", ""))) for e in evaluations])
+    return [replace(e, name=name) for e, name in zip(evaluations, names, strict=True)]
+
+
+def distinct_names(systems: Sequence[tuple[str, str]]) -> list[str]:
+    """One model in two modes gets the mode behind its name; what is then still equal, a number.
+
+    Args:
+        systems: name and mode of each, in the order of the tables.
+    """
+    count = Counter(name for name, _ in systems)
+    named = [f"{name}, {mode}" if count[name] > 1 else name for name, mode in systems]
     again = Counter(named)
-    return [
-        replace(e, name=f"{name} ({named[: i + 1].count(name)})" if again[name] > 1 else name)
-        for i, (e, name) in enumerate(zip(evaluations, named, strict=True))
+    return [f"{name} ({named[: i + 1].count(name)})" if again[name] > 1 else name for i, name in enumerate(named)]
+
+
+def under_protocol(evaluation: Evaluation, protocol: Protocol, where: object) -> Evaluation:
+    """An earlier evaluation as one of a protocol: with the protocol's domains, and what of its sets is missing.
+
+    Args:
+        evaluation: of samples that the protocol tests, under the names that it gives them.
+        protocol: to be shown with its published results.
+        where: the folder of the evaluation, for messages.
+
+    Raises:
+        DatasetError: a sample is not of a part that the protocol tests.
+    """
+    samples = [
+        Sample(row["sample"], (), dataset=row["dataset"], split=row["split"], reference=row["reference"])
+        for row in evaluation.rows
     ]
+    split_of = {test.name: test.split for test in protocol.tests}
+    for sample in samples:
+        if split_of.get(sample.dataset, "") not in (None, sample.split):
+            raise DatasetError(
+                f"{where}: sample {sample.id!r} of dataset {sample.dataset!r}, split {sample.split!r}, is not of a "
+                f"part that protocol {protocol.name!r} tests: {', '.join(map(str, protocol.tests))}. Evaluate its "
+                f"manifest with --protocol {protocol.name}, or leave the protocol out"
+            )
+    return replace(evaluation, protocol={**evaluation.protocol, **protocol.facts(samples)})
 
 
 def compare_with_baseline(evaluations: Sequence[Evaluation], baseline: int | None = None) -> list[dict[str, Any]]:

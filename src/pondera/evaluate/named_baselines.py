@@ -22,9 +22,17 @@ from pondera.evaluate.suite import folder_name
 from pondera.evaluate.task import Task
 
 PYIQA = "pyiqa:"
+_TITLES = {
+    "mean": "mean label",
+    "subset": "mean label of the subset",
+    "size": "file size",
+    "brisque": "BRISQUE",
+    "niqe": "NIQE",
+    "measuring": "measuring teacher",
+}
 _FITTED: dict[str, Callable[[Sequence[Sample]], Baseline]] = {
-    "mean": lambda train: Baseline("mean label", mean_predictor(train)),
-    "subset": lambda train: Baseline("mean label of the subset", subset_mean_predictor(train)),
+    "mean": lambda train: Baseline(_TITLES["mean"], mean_predictor(train)),
+    "subset": lambda train: Baseline(_TITLES["subset"], subset_mean_predictor(train)),
     "size": file_size_predictor,
     "brisque": brisque_predictor,
 }
@@ -46,6 +54,11 @@ def baseline_names(texts: Sequence[str]) -> list[str]:
             hint = f"did you mean {near[0]!r}?" if near else f"there are all, {', '.join(NAMES)}, {PYIQA}METRIC"
             raise ConfigError(f"no baseline is called {name!r}; {hint}")
     return list(dict.fromkeys(found))
+
+
+def baseline_title(name: str) -> str:
+    """What tables call the baseline of this name, which is known before it is fitted."""
+    return _TITLES.get(name, name.replace(PYIQA, "pyiqa "))
 
 
 def check_baselines(

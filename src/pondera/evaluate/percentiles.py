@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,13 @@ class ReferenceSet:
         name: of the set.
         fingerprint: of the model: scores of another one, or in another mode, are not comparable.
         places: the scores by rising order, as places on their scale, 0 to 1.
+        folder: of the evaluation that it was read from, for messages.
     """
 
     name: str
     fingerprint: str
     places: tuple[float, ...]
+    folder: Path | None = field(default=None, compare=False)
 
     def percentile(self, at: float) -> float:
         """Share of the set below a score, in percent; equal scores count half. NaN for NaN.
@@ -74,23 +76,35 @@ def with_percentiles(evaluation: Evaluation, reference: ReferenceSet) -> Evaluat
     """The evaluation with `percentile` in its rows, and name and number of the reference scores in its protocol; as it
     is where another model made the reference set.
     """
-    if evaluation.protocol["fingerprint"] != reference.fingerprint:
+    if all(row["fingerprint"] != reference.fingerprint for row in evaluation.rows):
         return evaluation
     rows = [{**row, "percentile": percentile_of(row, reference)} for row in evaluation.rows]
     facts = {"reference_set": reference.name, "num_reference_scores": len(reference.places)}
     return replace(evaluation, rows=rows, protocol={**evaluation.protocol, **facts})
 
 
-def load_reference_set(folder: Path, evaluations: Sequence[Evaluation]) -> ReferenceSet:
-    """An earlier evaluation as the reference set of these.
+def load_reference_set(folder: Path) -> ReferenceSet:
+    """An earlier evaluation as the reference set of others; `check_maker` says of which.
 
     Raises:
-        DatasetError: none of the evaluations was made by the model, in the mode, of the reference set.
+        DatasetError: there is no evaluation, or it makes no reference set.
     """
-    found = reference_set(load_evaluation(folder))
-    if all(found.fingerprint != e.protocol["fingerprint"] for e in evaluations):
+    return replace(reference_set(load_evaluation(folder)), folder=folder)
+
+
+def check_maker(reference: ReferenceSet, fingerprints: Collection[str]) -> None:
+    """Refuse a reference set that none of these systems scored.
+
+    Args:
+        reference: the set.
+        fingerprints: of the systems.
+
+    Raises:
+        DatasetError: none of them is the model, in the mode, that scored the set.
+    """
+    if reference.fingerprint not in fingerprints:
         raise DatasetError(
-            f"{folder}: scored by {found.fingerprint}, none of these systems; evaluate the reference set with the same "
-            "model and mode"
+            f"{reference.folder or reference.name}: scored by {reference.fingerprint}, none of these systems "
+            f"({', '.join(sorted(fingerprints))}); evaluate the reference set with the same model and mode, or leave "
+            "out --reference-set"
         )
-    return found

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pondera.config import Strict
 from pondera.core.records import Sample
+from pondera.data.text_files import opened
 from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate.origins import SHARED_ORIGIN, shares_origin
 
@@ -233,10 +234,12 @@ def _from_file(path: Path) -> Protocol:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with opened(path, ConfigError) as file:
+            values = yaml.safe_load(file.read())
         return Protocol(**{"name": path.stem, **values})
     except (yaml.YAMLError, TypeError) as error:
-        raise ConfigError(f"{path}: not a protocol ({error}); write the keys of a packaged one") from None
+        why = " ".join(str(error).split())  # YAML shows the place on lines of their own
+        raise ConfigError(f"{path}: not a protocol ({why}); write the keys of a packaged one") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "protocol"

@@ -22,6 +22,7 @@ from pondera.evaluate.store import AssessmentStore
 _FURTHER = ("views", "worst_case", "within_subsets", "diagnosis")  # files of earlier versions have none
 
 Views = Mapping[str, tuple[str, str]]  # by name: dataset and split
+Labels = Mapping[tuple[str, str], float]  # by dataset and sample; NaN where there is none
 
 
 @dataclass(frozen=True)
@@ -224,18 +225,15 @@ def compare_systems(
         with intervals clustered by content, overall and in `datasets`; see `core.metrics.compare_groups`.
 
     Raises:
-        ValueError: the two share no sample, or disagree about a label.
+        DatasetError: they disagree about a label, see `check_same_labels`.
+        ValueError: the two share no sample.
     """
+    check_same_labels([(baseline.name, labels_of(baseline)), (other.name, labels_of(other))])
     row_of = {(row["dataset"], row["sample"]): row for row in baseline.rows}
     named = [((row["dataset"], row["sample"]), row) for row in other.rows]
     pairs = [(row_of[key], row) for key, row in named if key in row_of]
     if not pairs:
         raise ValueError(f"{baseline.name} and {other.name} share no sample; evaluate both on one manifest")
-    for one, two in pairs:
-        if one["mos"] != two["mos"] and not (math.isnan(one["mos"]) and math.isnan(two["mos"])):
-            raise ValueError(
-                f"sample {one['sample']!r} has label {one['mos']} in one run and {two['mos']} in the other"
-            )
     result = compare_groups(
         [one["score"] for one, _ in pairs],
         [two["score"] for _, two in pairs],
@@ -247,6 +245,32 @@ def compare_systems(
     )
     num_unshared = len(baseline.rows) + len(other.rows) - 2 * len(pairs)
     return {"baseline": baseline.name, "other": other.name, "n_unshared": num_unshared, **result}
+
+
+def labels_of(evaluation: Evaluation) -> Labels:
+    """What the samples of an evaluation were measured against."""
+    return {(row["dataset"], row["sample"]): row["mos"] for row in evaluation.rows}
+
+
+def check_same_labels(systems: Sequence[tuple[str, Labels]]) -> None:
+    """Refuse to compare systems that were measured against different labels.
+
+    Args:
+        systems: what to call each in the message, and its labels.
+
+    Raises:
+        DatasetError: two have different labels for one sample; names it, both labels, and the way out.
+    """
+    seen: dict[tuple[str, str], tuple[str, float]] = {}
+    for name, labels in systems:
+        for key, label in labels.items():
+            first, other = seen.setdefault(key, (name, label))
+            if label != other and not (math.isnan(label) and math.isnan(other)):
+                raise DatasetError(
+                    f"sample {key[1]!r} of dataset {key[0]!r} has label {other:g} in {first} and {label:g} in {name}: "
+                    "measured against different labels they cannot be compared. Evaluate both on one manifest, or "
+                    "leave one out"
+                )
 
 
 def _facts(rows: Sequence[Row]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pondera.errors import ConfigError, DatasetError
 from pondera.evaluate.assessing import Progress, recall_samples, record_samples
 from pondera.evaluate.candidates import Load, ask_all, by_fingerprint, together
 from pondera.evaluate.leakage import refuse_leaks
+from pondera.evaluate.percentiles import ReferenceSet, check_maker
 from pondera.evaluate.question import other_questions
 from pondera.evaluate.run import Evaluation, evaluation_of
 from pondera.evaluate.shards import Shard, read_receipts, samples_digest, write_receipt
@@ -34,6 +35,7 @@ def record_models(
     cache: Path,
     shard: Shard,
     allow_leakage: bool = False,
+    reference: ReferenceSet | None = None,
     on_progress: Progress | None = None,
 ) -> None:
     """Assess the samples, or one shard of them, with every model; what stands in the cache is not assessed again.
@@ -46,20 +48,26 @@ def record_models(
         cache: folder of the assessments.
         shard: which part to do.
         allow_leakage: go on where training content is in the test.
+        reference: the set that scores will get percentiles of; one of the models must have scored it.
         on_progress: called with (done, total) of this model, prompt and shard.
 
     Raises:
         ConfigError: a model has no prompt for what is to be asked, or two would be saved in one folder.
-        DatasetError: there is a leak, or a sample lacks the text that it is asked about.
+        DatasetError: there is a leak, a sample lacks the text that it is asked about, or none of the models scored the
+            reference set; that is known, and said, when the last of them is loaded and has not scored yet.
     """
     check_folders(models)
     digest = samples_digest(task.samples)
+    prints: set[str] = set()
     for model in models:
         candidate = load(model)
         leaks = task.leaks(candidate.trained_on, candidate.pictures)
         if not allow_leakage:
             refuse_leaks(leaks)
         asked = ask_all(model, candidate, task)
+        prints |= {one.fingerprint for one in asked.values()}
+        if reference is not None and model == models[-1]:
+            check_maker(reference, prints)
         parts = by_fingerprint(task, {question: one.fingerprint for question, one in asked.items()})
         for fingerprint, numbers in parts.items():
             one = next(a for a in asked.values() if a.fingerprint == fingerprint)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pondera.data.text_files import csv_cells, opened, plain_number
 from pondera.errors import DatasetError
 from pondera.evaluate.predictions import read_parquet
 
@@ -16,6 +16,7 @@ _REQUIRED = ("mos", "score")
 _NUMERIC = ("mos", "score", "mos_std")
 _NAMES = ("dataset", "subset", "reference")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_LARGEST = 1e75  # its fourth power is still a double
 _EMPTY = ("", "nan", "na", "none", "null")
 
 Record = tuple[str, dict[str, Any]]  # where it stands, and its cells
@@ -53,7 +54,20 @@ def read_table(path: str | Path) -> dict[str, list[Any]]:
         seen.update(record)
     if not columns["mos"]:
         raise DatasetError(f"{path}: no rows; give at least two with mos and score")
+    for name in _REQUIRED:
+        _check_span(path, name, columns[name])
     return {name: values for name, values in columns.items() if name in seen}
+
+
+def _check_span(path: Path, name: str, values: Sequence[float]) -> None:
+    """Refuse a column whose squares and products a double cannot hold."""
+    known = [value for value in values if math.isfinite(value)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    if max(-low, high) > _LARGEST or 0 < high - low < 1 / _LARGEST:
+        raise DatasetError(
+            f"{path}: column {name!r} runs from {low:g} to {high:g}, beyond what can be computed with; multiply or "
+            "divide it by a power of ten, correlations stay the same"
+        )
 
 
 def _take(columns: dict[str, list[Any]], where: str, record: dict[str, Any]) -> None:
@@ -62,6 +76,8 @@ def _take(columns: dict[str, list[Any]], where: str, record: dict[str, Any]) -> 
             raise DatasetError(f"{where}: no column {name!r}; found {', '.join(sorted(record)) or 'none'}")
     for name in _NUMERIC:
         columns[name].append(_number(where, name, record.get(name)))
+    if columns["mos_std"][-1] < 0:
+        raise DatasetError(f"{where}: column 'mos_std': {columns['mos_std'][-1]:g} is negative; correct the row")
     for name in _NAMES:
         value = record.get(name)
         columns[name].append(None if value is None or str(value).strip() == "" else str(value).strip())
@@ -75,8 +91,8 @@ def _number(where: str, name: str, value: Any) -> float:
     try:
         if isinstance(value, (bool, list, dict)):
             raise ValueError
-        return float(value)
-    except ValueError:
+        return plain_number(value) if isinstance(value, str) else float(value)
+    except (ValueError, OverflowError):  # a whole number of four hundred digits
         raise DatasetError(
             f"{where}: column {name!r}: {value!r} is not a number; leave the cell empty where there is none"
         ) from None
@@ -92,27 +108,23 @@ def _is_valid(where: str, value: Any) -> bool:
 
 
 def _csv_records(path: Path) -> Iterator[Record]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            for name in header:
-                if header.count(name) > 1:
-                    raise DatasetError(f"{path}:1: column {name!r} stands twice; keep one")
-            for name in _REQUIRED:
-                if name not in header:
-                    raise DatasetError(f"{path}:1: no column {name!r}; found {', '.join(header) or 'none'}")
-            for cells in reader:
-                if len(cells) not in (0, len(header)):
-                    raise DatasetError(f"{path}:{reader.line_num}: {len(cells)} cells under {len(header)} columns")
-                if cells:
-                    yield f"{path}:{reader.line_num}", dict(zip(header, cells, strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path}:{reader.line_num + 1}: not CSV text in UTF-8 ({error})") from None
+    rows = csv_cells(path)
+    line, cells = next(rows, (1, []))
+    header = [name.strip() for name in cells]
+    for name in header:
+        if header.count(name) > 1:
+            raise DatasetError(f"{path}:{line}: column {name!r} stands twice; keep one")
+    for name in _REQUIRED:
+        if name not in header:
+            raise DatasetError(f"{path}:{line}: no column {name!r}; found {', '.join(header) or 'none'}")
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise DatasetError(f"{path}:{line}: {len(cells)} cells under {len(header)} columns")
+        yield f"{path}:{line}", dict(zip(header, cells, strict=True))
 
 
 def _jsonl_records(path: Path) -> Iterator[Record]:
-    with path.open(encoding="utf-8-sig") as file:
+    with opened(path) as file:
         for number, text in enumerate(file, start=1):
             if not text.strip():
                 continue
