@@ -142,7 +142,7 @@ def test_a_short_row_and_a_missing_column_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a,b\nx,0,53\n", r"t\.csv:2: 3 cells, expected 2 \(a, b\); .* decimals need a dot"),
+        ("a,b\nx,0,53\n", r"t\.csv:2: 3 cells, expected 2 \(a, b\); .* a decimal comma must be a dot"),
         ("a,b,a\n1,2,3\n", r"t\.csv:1: two columns are called 'a'; rename one"),
         ('a,b\n1,2\n1,"2\n3,4\n', r"t\.csv:3: not CSV .*close its quotes"),
         ("a,b\n", r"t\.csv: no rows below the header \(a, b\)"),

@@ -16,6 +16,8 @@ from typing import Any
 from pondera.data.text_files import csv_cells, opened, plain_number
 from pondera.errors import DatasetError, MissingExtra, PonderaError
 
+_IS_IT = "is it the owner's file?"
+_IN_QUOTES = "a cell that holds a comma must stand in quotes, and a decimal comma must be a dot"
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
@@ -139,7 +141,7 @@ def spaced_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """
     with opened(path) as file:
         lines = ((line, text.replace(",", " ").split()) for line, text in enumerate(file, start=1))
-        yield from _some_rows(path, (row_of(path, line, columns, cells) for line, cells in lines if cells))
+        yield from _some_rows(path, (row_of(path, line, columns, cells, _IS_IT) for line, cells in lines if cells))
 
 
 def sheet_rows(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterator[Row]:
@@ -157,9 +159,9 @@ def sheet_rows(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterato
     rows = sheet_cells(path, sheet)
     line, names = next(((n, cells) for n, cells in rows if set(columns) <= set(cells)), (0, []))
     if not names:
-        raise DatasetError(f"{path}: no row holds the columns {', '.join(columns)}; is it the owner's file?")
+        raise DatasetError(f"{path}: no row holds the columns {', '.join(columns)}; {_IS_IT}")
     refuse_twice(path, line, [name for name in names if name in columns])
-    yield from _some_rows(path, (row_of(path, n, names, cells) for n, cells in rows), columns)
+    yield from _some_rows(path, (row_of(path, n, names, cells, _IS_IT) for n, cells in rows), columns)
 
 
 def sheet_cells(path: Path, sheet: str | None = None) -> Iterator[tuple[int, list[str]]]:
@@ -219,7 +221,7 @@ def json_entries(path: Path) -> list[dict[str, Any]]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: not JSON ({error}); download it again") from None
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise DatasetError(f"{path}: expected a list of objects; is it the owner's file?")
+        raise DatasetError(f"{path}: expected a list of objects; {_IS_IT}")
     return content
 
 
@@ -244,7 +246,7 @@ def _mat_text(value: Any) -> str:
     return str(value)
 
 
-def row_of(path: Path, line: int, names: Sequence[str], cells: Sequence[str], separator: str = "comma") -> Row:
+def row_of(path: Path, line: int, names: Sequence[str], cells: Sequence[str], way_out: str = _IN_QUOTES) -> Row:
     """The row of these cells; empty ones behind the last column are those of a spreadsheet.
 
     Args:
@@ -252,16 +254,13 @@ def row_of(path: Path, line: int, names: Sequence[str], cells: Sequence[str], se
         line: where the row stands.
         names: of its columns.
         cells: of the row.
-        separator: what separates cells, in a word.
+        way_out: last part of the message.
 
     Raises:
         DatasetError: there are fewer or more cells than columns: values would stand under wrong names.
     """
     if len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
-        raise DatasetError(
-            f"{path}:{line}: {len(cells)} cells, expected {len(names)} ({', '.join(names)}); a cell that holds a "
-            f"{separator} must stand in quotes, and decimals need a dot where commas separate cells"
-        )
+        raise DatasetError(f"{path}:{line}: {len(cells)} cells, expected {len(names)} ({', '.join(names)}); {way_out}")
     return Row(path, line, {name: cell for name, cell in zip(names, cells, strict=False) if name})
 
 

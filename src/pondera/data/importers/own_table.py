@@ -32,10 +32,15 @@ class _Table:
         """Where commas do not separate cells they are decimal marks."""
         return "." if self.delimiter == "," else ","
 
+    @property
+    def _way_out(self) -> str:
+        """Of a row with more or fewer cells than columns."""
+        return f"a cell that holds a {_NAME_OF[self.delimiter]} must stand in quotes"
+
     def rows(self) -> Iterator[Row]:
         for line, cells in csv_cells(self.file, delimiter=self.delimiter):
             if line > self.line:
-                yield row_of(self.file, line, self.names, cells, _NAME_OF[self.delimiter])
+                yield row_of(self.file, line, self.names, cells, self._way_out)
 
 
 _NAME_OF = {",": "comma", ";": "semicolon", "\t": "tab"}
