@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.records import Sample
 from pondera.engine.callbacks import load_callbacks
 from pondera.engine.checkpoints import StageTrainer
+from pondera.engine.encoder import FeatureStore
 from pondera.engine.files import saving, write_text
 from pondera.engine.keeping import KeepBest, StopEarly, kept_model
 from pondera.engine.progress import Progress
@@ -47,6 +48,7 @@ class StageRun:
         report_to: the library's trackers.
         callbacks: names of further callbacks.
         max_unreadable: share of the stage's samples that may be unreadable.
+        features: what frozen towers of earlier stages made of the pictures.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class StageRun:
     report_to: tuple[str, ...] = ()
     callbacks: tuple[str, ...] = ()
     max_unreadable: float = 0.05
+    features: FeatureStore = field(default_factory=FeatureStore, repr=False)
 
 
 def training_arguments(
