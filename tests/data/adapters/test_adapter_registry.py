@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from pondera.data.adapters import adapter_names, get_adapter, register
+from pondera.data.adapters import adapter_names, get_adapter, register, tables
 from pondera.data.adapters.base import CountSource, on_scale
 from pondera.data.adapters.tables import Row, csv_rows
 from pondera.errors import ConfigError, DatasetError
@@ -159,6 +159,16 @@ def test_a_table_that_would_lose_values_is_refused(tmp_path, text, says):
 def _written(folder, text):
     (folder / "t.csv").write_text(text)
     return folder / "t.csv"
+
+
+def test_remarks_beside_the_table_of_a_workbook_are_left_alone_and_those_of_its_csv_are_not(tmp_path, monkeypatch):
+    """Cells of a workbook keep their columns; in a text file one more cell may be a decimal comma."""
+    found = [(1, ["image", "mos"]), (2, ["a.jpg", "0", "53"])]
+    monkeypatch.setattr(tables, "sheet_cells", lambda path, sheet: iter(found))
+    (row,) = tables.sheet_rows(tmp_path / "t.xlsx", None, ["image", "mos"])
+    assert row.cells == {"image": "a.jpg", "mos": "0"}
+    with pytest.raises(DatasetError, match=r"t\.csv:2: 3 cells, expected 2"):
+        list(tables.sheet_rows(tmp_path / "t.csv", None, ["image", "mos"]))
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,8 @@ def sheet_rows(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterato
     if not names:
         raise DatasetError(f"{path}: no row holds the columns {', '.join(columns)}; {_IS_IT}")
     refuse_twice(path, line, [name for name in names if name in columns])
+    if path.suffix.lower() == ".xlsx":  # its cells keep their columns; remarks may stand to the right of the header
+        rows = ((n, cells[: len(names)]) for n, cells in rows)
     yield from _some_rows(path, (row_of(path, n, names, cells, _IS_IT) for n, cells in rows), columns)
 
 
