@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node N -m tests.engine.joint JOBS.json
 
-JOBS is a list of {recipe, out, overrides, stop_at}. A run with `stop_at: STEP` is interrupted behind that step of its
-first stage, and resumed. OUT/rankN.json is what process N saw of it, OUT/STAGE.npz the gradient of each first step;
+JOBS is a list of {recipe, out, overrides, stop_at, starve}. A run with `stop_at: STEP` is interrupted behind that step of
+its first stage, and resumed; with `starve: true`, memory ends in the first pass of the second process's first update. OUT/rankN.json is what process N saw of it, OUT/STAGE.npz the gradient of each first step;
 JOBS-leftN.json how many models DDP still wrapped when the group was destroyed.
 """
 
@@ -24,7 +24,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from pondera.config import load_recipe
-from pondera.engine import reinforce, run
+from pondera.engine import reinforce, run, update
 from pondera.engine.training import MetricsFile
 from pondera.engine.validation import Validation
 from pondera.models.distribution import joined, rank, reshard, world_size
@@ -33,7 +33,7 @@ from pondera.models.distribution import joined, rank, reshard, world_size
 def run_job(job: dict[str, Any]) -> dict[str, Any]:
     """Run a recipe; what this process saw."""
     recipe, out = load_recipe(job["recipe"], job.get("overrides", [])), Path(job["out"])
-    with watched(out, job.get("stop_at")) as seen:
+    with watched(out, job.get("stop_at")) as seen, starved() if job.get("starve") else nullcontext():
         with suppress(KeyboardInterrupt):
             run.run_recipe(recipe, out)
         if seen["stopped"]:
@@ -97,6 +97,21 @@ def watched(out: Path, stop_at: int | None) -> Iterator[dict[str, Any]]:
         mock.patch.object(MetricsFile, "on_pre_optimizer_step", on_pre_optimizer_step, create=True),
     ):
         yield seen
+
+
+@contextmanager
+def starved() -> Iterator[None]:
+    """Memory ends once, in the second process only, before its model has computed anything."""
+    logps, failed = update.packed_logps, []
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if rank() == 1 and not failed:
+            failed.append(True)
+            raise MemoryError
+        return logps(*args, **options)
+
+    with mock.patch.object(update, "packed_logps", failing):
+        yield
 
 
 def _whole(gradient: Any) -> np.ndarray:

@@ -84,9 +84,9 @@ def test_labels_can_answer_one_task_and_the_teacher_the_other(manifest, tmp_path
     places = replace(score, id="places", task="grounding", mos=None, scale=None, targets=boxes)
     card = ModelCard(prompt="short.score", tasks={"grounding": "short.grounding"})
     section = MeasuredRationales(answers={"grounding": "labels"})
-    by_teacher, by_label = measured_rationales([score, places], card, section, tmp_path / "some", seed=0)
+    (by_teacher, by_label), _ = measured_rationales([score, places], card, section, tmp_path / "some", seed=0)
     assert "[1, 2, 30, 40]" in by_label.rationale
-    (alone,) = measured_rationales([score], card, MeasuredRationales(), tmp_path / "none", seed=0)
+    (alone,), _ = measured_rationales([score], card, MeasuredRationales(), tmp_path / "none", seed=0)
     assert by_teacher.rationale == alone.rationale
     with pytest.raises(TrainingError, match=r"no sample has task 'grounding'; there are score"):
         measured_rationales([score], card, section, tmp_path / "wrong", seed=0)

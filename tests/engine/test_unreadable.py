@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +16,10 @@ import pytest
 from pondera.core.records import Media, Sample
 from pondera.data.images import load_image
 from pondera.data.manifest import read_manifest
-from pondera.engine import pretrain
+from pondera.engine import pretrain, rationale_sources, unreadable
+from pondera.engine.batches import plan_batches
 from pondera.engine.run import run_recipe
+from pondera.engine.training import MetricsFile
 from pondera.engine.unreadable import Refill, Unreadable
 from pondera.errors import MediaError, TrainingError
 from tests.engine.small import same, small_manifest, small_recipe, weights
@@ -81,6 +86,39 @@ def test_each_is_said_once_and_too_many_stop_the_run(caplog):
         _refill(samples, {"s0", "s1", "s2"}, most=0.2)(samples[:3], 0)
 
 
+def _shared(world_size, batch, refill_of, steps, monkeypatch):
+    """What that many processes, here threads, make of a batch at each step, in the order of its places."""
+    here, meet, held = threading.local(), threading.Barrier(world_size, timeout=20), {}
+
+    def gathered(value):
+        held[here.rank] = value
+        meet.wait()
+        found = [held[r] for r in range(world_size)]
+        meet.wait()  # nobody writes before all have read
+        return found
+
+    def share(rank):
+        here.rank = rank
+        refill = refill_of()
+        found = [refill(batch[rank::world_size], step) for step in steps]
+        return found, list(refill.unreadable.reasons)
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(world_size) as pool:
+        patch.setattr(unreadable, "gathered", gathered)
+        shares, counted = zip(*pool.map(share, range(world_size)), strict=True)
+    assert all(reasons == counted[0] for reasons in counted)
+    by_step = zip(*shares, strict=True)
+    return [[ranks[i % world_size][i // world_size].id for i in range(len(batch))] for ranks in by_step], counted[0]
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_replace_and_count_as_one_does_and_none_takes_a_sample_of_another(world_size, monkeypatch):
+    samples, bad = _samples(8), {"s1", "s2", "s5"}
+    one = _shared(1, samples[:4], lambda: _refill(samples, bad), range(12), monkeypatch)
+    assert all(len(set(batch)) == 4 and not bad & set(batch) for batch in one[0])
+    assert _shared(world_size, samples[:4], lambda: _refill(samples, bad), range(12), monkeypatch) == one
+
+
 @pytest.fixture
 def manifest(tmp_path):
     (tmp_path / "data").mkdir()
@@ -111,6 +149,70 @@ def test_a_run_goes_on_without_what_it_cannot_read_and_counts_it(manifest, tmp_p
     assert {value for _, value in _lines(tmp_path / "run", "val_skipped")} == {1}
     again = run_recipe(recipe, tmp_path / "again")
     assert same(weights(final), weights(again))
+
+
+CAPTIONED = "stages.reinforce.system=cappo"
+MEASURED = "stages.cold_start.rationales={source: measuring}"
+
+
+@pytest.mark.parametrize(("stage", "change"), [("reinforce", CAPTIONED), ("cold_start", MEASURED)])
+@pytest.mark.parametrize("damage", ["corrupt", "missing"])
+def test_what_looks_at_all_samples_before_a_stage_skips_one_that_cannot_be_read(
+    manifest, tmp_path, stage, change, damage, caplog
+):
+    bad = read_manifest(manifest)[4]
+    os.truncate(bad.path(), 40)
+    if damage == "missing":
+        Path(bad.path()).unlink()
+    recipe = small_recipe(manifest, "data.max_unreadable=0.2", "model.init=nano", change)
+    recipe = recipe.model_copy(update={"stages": tuple(s for s in recipe.stages if s.name == stage)})
+    with caplog.at_level(logging.WARNING, "pondera"):
+        run_recipe(recipe, tmp_path / "run")
+    said = [r.getMessage() for r in caplog.records if f"training sample {bad.id!r} is skipped" in r.getMessage()]
+    assert len(said) == 1 and bad.path() in said[0]
+    strict = recipe.model_copy(update={"data": recipe.data.model_copy(update={"max_unreadable": 0.0})})
+    with pytest.raises(TrainingError, match="1 of 12 training samples cannot be read"):
+        run_recipe(strict, tmp_path / "strict")
+
+
+def test_rejection_sampling_leaves_out_what_cannot_be_read(manifest, tmp_path, monkeypatch, caplog):
+    bad = read_manifest(manifest)[4]
+    os.truncate(bad.path(), 40)
+    asked = []
+
+    def all_right(sample, *_):
+        asked.append(sample.id)
+        return sample.rationale
+
+    monkeypatch.setattr(rationale_sources, "best_rollout", all_right)
+    change = "stages.cold_start.rationales={source: rejection_sampled, num: 1}"
+    recipe = small_recipe(manifest, "data.max_unreadable=0.2", "model.init=nano", change)
+    recipe = recipe.model_copy(update={"stages": (recipe.stages[1],)})
+    with caplog.at_level(logging.WARNING, "pondera"):
+        run_recipe(recipe, tmp_path / "run")
+    assert len(asked) == 11 and bad.id not in asked
+    assert caplog.text.count(f"training sample {bad.id!r} is skipped") == 1
+
+
+def test_a_resumed_stage_counts_on_from_its_checkpoint(manifest, tmp_path, monkeypatch):
+    """Two bad samples meet different steps; more than one is too many, whether or not the run stopped in between."""
+    train = [sample for sample in read_manifest(manifest) if sample.split == "train"]
+    recipe = small_recipe(manifest, "data.max_unreadable=0.1", "model.init=nano", "data.validation_split=null")
+    recipe = recipe.model_copy(update={"stages": (recipe.stages[2],)})
+    batches = plan_batches(train, batch_size=4, num_batches=3, least=2, seed=0)
+    for batch in batches[:2]:
+        os.truncate(train[batch[0]].path(), 40)
+
+    def stop(self, args, state, control, **_):
+        if state.global_step == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsFile, "on_step_begin", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(recipe, tmp_path / "run")
+    with pytest.raises(TrainingError, match="2 of 12 training samples cannot be read"):
+        run_recipe(recipe, tmp_path / "run", resume=True)
 
 
 def test_a_picture_that_pretraining_cannot_read_is_left_out_and_too_many_stop_it(manifest, tmp_path, caplog):

@@ -15,7 +15,7 @@ from pondera.core.aspects import ASPECTS, read_grades, worst_aspect
 from pondera.core.records import Distortion
 from pondera.data.distortions import DISTORTIONS, distort
 from pondera.errors import MediaError, TeacherError
-from pondera.teach import MeasuringTeacher, wording
+from pondera.teach import MeasuringTeacher, Unanswered, wording
 from pondera.teach.base import digest_sample
 from pondera.teach.defects import ASPECT_OF, DISTORTIONS_OF, aspect_severities, grade, score, severities
 from pondera.teach.forms import Evidence, completion
@@ -157,13 +157,15 @@ def test_the_teacher_sees_no_label(make_samples):
 
 
 def test_a_missing_file_and_a_video_are_refused_by_name(make_samples):
-    sample = make_samples(1)[0]
+    sample, other = make_samples(2)
     video = replace(sample, kind="video")
     with pytest.raises(TeacherError, match="'s0' is a video"):
         next(MeasuringTeacher().respond([video], 1, 0))
     gone = replace(sample, media=(replace(sample.media[0], path="gone.png"),))
-    with pytest.raises(MediaError, match=r"gone\.png"):
-        next(MeasuringTeacher().respond([gone], 1, 0))
+    answers = MeasuringTeacher().respond([gone, other], 1, 0)
+    assert next(answers).sample == other.id  # one file costs one sample
+    with pytest.raises(Unanswered, match=r"'s0'.*gone\.png"):
+        next(answers)
     with pytest.raises(MediaError, match=r"gone\.png.*'s0'"):
         digest_sample(gone)
 

@@ -6,6 +6,7 @@ number, complete or not. Here they are written beside it, and the folder appears
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from pondera.engine.files import discard, publish, saving
+from pondera.engine.files import discard, publish, saving, write_text
+from pondera.engine.unreadable import Unreadable
 
 _PREFIX = "checkpoint-"
 _PIECES = "pieces"
 _SCHEDULE = "schedule.pt"
+_UNREADABLE = "unreadable.json"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -38,6 +41,8 @@ class StageTrainer(Trainer):
     Args:
         **kwargs: for the library's trainer; `args.output_dir` holds the checkpoints.
     """
+
+    unreadable: Unreadable | None = None  # a subclass's count; checkpoints carry it on
 
     def __init__(self, **kwargs: Any) -> None:
         arguments = kwargs["args"]
@@ -70,6 +75,8 @@ class StageTrainer(Trainer):
         if self.is_world_process_zero():
             shutil.rmtree(self._partial, ignore_errors=True)  # of a kill
         last = last_checkpoint(self.checkpoints) if resume else None
+        if last is not None and self.unreadable is not None and (last / _UNREADABLE).is_file():
+            self.unreadable.go_on(json.loads((last / _UNREADABLE).read_text(encoding="utf-8")))
         self.train(resume_from_checkpoint=None if last is None else str(last))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -88,6 +95,8 @@ class StageTrainer(Trainer):
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()
                 if self.is_world_process_zero():
+                    if self.unreadable is not None:
+                        write_text(self._writes_to / name / _UNREADABLE, json.dumps(self.unreadable.reasons))
                     publish(self._writes_to / name, self.checkpoints / name)
                     for old in set(self.checkpoints.glob(_PREFIX + "*")) - {self.checkpoints / name}:
                         discard(old)

@@ -23,7 +23,7 @@ from pondera.engine.training import (
     run_trainer,
     training_arguments,
 )
-from pondera.engine.unreadable import Refill, Unreadable
+from pondera.engine.unreadable import Refill
 from pondera.models import Family, ModelCard
 from pondera.models.batch_norm import share_batch_norm
 from pondera.models.distribution import summed, world_size
@@ -43,7 +43,7 @@ class ColdStartTrainer(StageTrainer):
     def __init__(self, family: Family, collate: RationaleCollator, refill: Refill, **kwargs: Any) -> None:
         self.family = family
         self.collate = collate
-        self.refill = refill
+        self.refill, self.unreadable = refill, refill.unreadable
         super().__init__(model=family.model, data_collator=lambda samples: {"samples": samples}, **kwargs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], None]:
@@ -118,8 +118,7 @@ def run_cold_start(
     levels = None if stage.soft_labels is None else LevelQuestion(family, stage.soft_labels)
     if levels is not None:
         levels.check(train)
-    collate = RationaleCollator(family, card, stage, seed=run.seed, levels=levels, features=run.features)
-    unreadable = Unreadable(len(train), run.max_unreadable, "training sample")
+    collate = RationaleCollator(family, card, stage, seed=run.seed, levels=levels)
     arguments = training_arguments(
         stage,
         run,
@@ -133,7 +132,7 @@ def run_cold_start(
     trainer = ColdStartTrainer(
         family,
         collate,
-        Refill(train, collate.encode.read, seed=run.seed, unreadable=unreadable),
+        Refill(train, collate.encode.read, seed=run.seed, unreadable=run.unreadable),
         args=arguments,
         train_dataset=SampleList(train),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from pondera.data.manifest import read_manifest
 from pondera.data.picture_hash import picture_hashes
 from pondera.data.presentation import Layout
 from pondera.engine.rationale_sources import measured_rationales
+from pondera.engine.unreadable import Unreadable
 from pondera.errors import ConfigError, TrainingError
 from pondera.models import ModelCard
 from pondera.models.distribution import from_first
@@ -39,12 +41,14 @@ class StagePlan:
         card: how the model will want to be asked after it.
         train: what it learns from.
         validation: held out.
+        unreadable: keeps count of what cannot be read of `train`; by default without a limit.
     """
 
     stage: Stage
     card: ModelCard
     train: list[Sample]
     validation: list[Sample]
+    unreadable: Unreadable = field(default_factory=lambda: Unreadable(1, math.inf, "training sample"))
 
 
 def plan_stages(recipe: Recipe) -> list[StagePlan]:
@@ -66,7 +70,8 @@ def plan_stages(recipe: Recipe) -> list[StagePlan]:
         train, validation = read[key]
         seen |= {sample.dataset for sample in train}
         card = make_card(recipe, recipe.prompts_of(stage), train, trained_on=tuple(sorted(seen)))
-        plans.append(StagePlan(stage, card, train, validation))
+        unreadable = Unreadable(len(train), data.max_unreadable, "training sample")
+        plans.append(StagePlan(stage, card, train, validation, unreadable))
     return plans
 
 
@@ -128,6 +133,9 @@ def explained(plan: StagePlan, out: Path, seed: int) -> StagePlan:
         plan: of a stage.
         out: the run folder.
         seed: of the wording.
+
+    Raises:
+        TrainingError: too many samples cannot be read, or all.
     """
     stage = plan.stage
     if not isinstance(stage, ColdStartStage) or not isinstance(stage.rationales, MeasuredRationales):
@@ -136,7 +144,11 @@ def explained(plan: StagePlan, out: Path, seed: int) -> StagePlan:
         return plan
     folder = out / "rationales" / stage.name
     section = stage.rationales
-    train = from_first(lambda: measured_rationales(plan.train, plan.card, section, folder, seed=seed))
+    train, reasons = from_first(lambda: measured_rationales(plan.train, plan.card, section, folder, seed=seed))
+    for name, reason in reasons.items():
+        plan.unreadable.add(name, reason)
+    if not train:
+        raise TrainingError(f"stage {stage.name!r}: none of its {len(plan.train)} samples can be read")
     return replace(plan, train=train)
 
 

@@ -20,12 +20,14 @@ from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.engine.encoder import PromptEncoder
 from pondera.engine.questions import questions
-from pondera.errors import TrainingError
+from pondera.engine.unreadable import Unreadable
+from pondera.errors import MediaError, TrainingError
 from pondera.generate.backend import Completion, sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
 from pondera.models import Family, ModelCard
 from pondera.models.distribution import is_sharded, rank, shared_out
 from pondera.teach import distill, measuring_teacher
+from pondera.teach.base import Unanswered, digest_sample
 from pondera.teach.distill import best_of
 from pondera.teach.filters import Candidate, Filter, default_filters, run_filters
 from pondera.teach.labels import label_answer, label_filter
@@ -33,7 +35,7 @@ from pondera.teach.labels import label_answer, label_filter
 
 def measured_rationales(
     samples: Sequence[Sample], card: ModelCard, section: MeasuredRationales, folder: Path, *, seed: int
-) -> list[Sample]:
+) -> tuple[list[Sample], dict[str, str]]:
     """The samples with the measuring teacher's rationales, in their order; what it recorded before is not made anew.
 
     Args:
@@ -43,12 +45,15 @@ def measured_rationales(
         folder: for the records, one file a task.
         seed: of the wording.
 
+    Returns:
+        Those samples, and why the others cannot be read, by id.
+
     Raises:
         TrainingError: `answers` names a task of which there is no sample.
         TeacherError: the teacher cannot answer in a form, or a label is missing.
-        MediaError: an image cannot be read.
     """
     found: dict[str, Sample] = {}
+    reasons: dict[str, str] = {}
     tasks = sorted({sample.task for sample in samples})
     if not isinstance(section.answers, str) and (unknown := sorted(set(section.answers) - set(tasks))):
         raise TrainingError(f"rationales.answers: no sample has task {unknown[0]!r}; there are {', '.join(tasks)}")
@@ -57,18 +62,38 @@ def measured_rationales(
         by_label = section.answered_by(task) == "labels"
         # The labels' form may be one that the teacher has no answer for: it thinks, and the label answers.
         asked = AnswerFormat() if by_label else form
-        done = distill(
-            [sample for sample in samples if sample.task == task],
-            measuring_teacher(samples[0].kind, asked),
-            folder / f"{task}.jsonl",
-            filters=(),  # it says what it measured: there is nothing to verify, and its thoughts may be alike
-            seed=seed,
-            answer_format=asked,
-            on_progress=_bar(f"teacher, {task}"),
-        )
-        for sample in read_manifest(done.manifest):
+        alike = [sample for sample in samples if sample.task == task]
+        for sample in _measured(alike, asked, folder / f"{task}.jsonl", seed, reasons):
             found[sample.id] = _answered_by_label(sample, form) if by_label else sample
-    return [replace(sample, rationale=found[sample.id].rationale) for sample in samples]
+    taught = [replace(sample, rationale=found[sample.id].rationale) for sample in samples if sample.id in found]
+    return taught, reasons
+
+
+def _measured(
+    samples: Sequence[Sample], form: AnswerFormat, out: Path, seed: int, reasons: dict[str, str]
+) -> list[Sample]:
+    """The samples of one task with rationales; why others cannot be read goes into `reasons`."""
+    for sample in samples:
+        try:
+            digest_sample(sample)
+        except MediaError as error:
+            reasons[sample.id] = str(error)
+    while left := [sample for sample in samples if sample.id not in reasons]:
+        try:
+            done = distill(
+                left,
+                measuring_teacher(left[0].kind, form),
+                out,
+                filters=(),  # it says what it measured: there is nothing to verify, and its thoughts may be alike
+                seed=seed,
+                answer_format=form,
+                on_progress=_bar(f"teacher, {left[0].task}"),
+            )
+        except Unanswered as error:  # all others are recorded by now
+            reasons |= {name: why for (name, _), why in error.reasons.items()}
+        else:
+            return read_manifest(done.manifest)
+    return []
 
 
 def rejection_sampled(
@@ -80,6 +105,7 @@ def rejection_sampled(
     folder: Path,
     *,
     seed: int,
+    unreadable: Unreadable,
 ) -> list[Sample]:
     """The samples that the policy answered rightly, each with its best roll-out.
 
@@ -94,16 +120,19 @@ def rejection_sampled(
         folder: keeps them in `rationales.jsonl`, so that a resumed stage learns from the same, and their number in
             `rationales.json`.
         seed: of the roll-outs.
+        unreadable: keeps count of samples that cannot be read, which are left out.
 
     Raises:
-        TrainingError: not one roll-out was right.
+        TrainingError: not one roll-out was right, or too many samples cannot be read.
     """
     path = folder / "rationales.jsonl"
     if path.is_file():
         return read_manifest(path)
+    encode = PromptEncoder(family, card.view)
+    samples = unreadable.left(samples, lambda s: encode.read(s, sample_seed(s.id, seed=seed)))
     best = shared_out(
         samples,
-        lambda own: _best_rollouts(family, card, stage, section, own, seed),
+        lambda own: _best_rollouts(family, encode, card, stage, section, own, seed),
         jointly=is_sharded(family.model),
     )
     pairs = zip(samples, best, strict=True)
@@ -122,6 +151,7 @@ def rejection_sampled(
 
 def _best_rollouts(
     family: Family,
+    encode: PromptEncoder,
     card: ModelCard,
     stage: ColdStartStage,
     section: RejectionSampledRationales,
@@ -130,7 +160,7 @@ def _best_rollouts(
 ) -> list[str | None]:
     """The text to learn from of each sample; None where no roll-out was right."""
     best: list[str | None] = []
-    encode, backend = PromptEncoder(family, card.view), TransformersBackend(family)
+    backend = TransformersBackend(family)
     update = _bar(f"{stage.name}, roll-outs")
     for start in range(0, len(samples), stage.batch_size):
         batch = samples[start : start + stage.batch_size]

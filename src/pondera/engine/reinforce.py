@@ -37,7 +37,7 @@ from pondera.engine.training import (
     run_trainer,
     training_arguments,
 )
-from pondera.engine.unreadable import Refill, Unreadable
+from pondera.engine.unreadable import Refill
 from pondera.engine.update import PolicyUpdate
 from pondera.generate.backend import sample_seed
 from pondera.generate.rollout import open_backend
@@ -94,14 +94,12 @@ class ReinforceTrainer(StageTrainer):
         train: Sequence[Sample] = kwargs["train_dataset"].items
         self.family, self.card, self.stage, self.system = family, card, stage, system
         self.folder, self.seed = run.folder, run.seed
-        self.encode = PromptEncoder(
-            family, card.view, freeze_vision=stage.freeze_vision, views=stage.views, features=run.features
-        )
+        self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
         if stage.freeze_projector:
             family.freeze_projector()
         self.backend = open_backend(stage.rollout, family)
-        unreadable = Unreadable(len(train), run.max_unreadable, "training sample")
-        self.refill = Refill(train, self.encode.read, seed=run.seed, unreadable=unreadable)
+        self.unreadable = run.unreadable
+        self.refill = Refill(train, self.encode.read, seed=run.seed, unreadable=run.unreadable)
         if stage.gradient_checkpointing:
             checkpoint_activations(family.model)
         plan = plan or Plan()
@@ -176,6 +174,7 @@ class ReinforceTrainer(StageTrainer):
             family=self.family,
             reference=lambda: Family(self.reference, self.family.processor),
             encode=self.encode,
+            readable=lambda samples: self.refill.unreadable.left(samples, lambda s: self.encode.read(s, seed=0)),
             backend=self.backend,
             card=self.card,
             system=self.system,
@@ -225,7 +224,15 @@ def run_reinforce(
         seed=run.seed,
     )
     own_share(batches[0], rank=rank(), world_size=world_size())  # refuses what cannot be shared out
-    arguments = training_arguments(stage, run, batch_size=stage.samples_per_step, max_steps=stage.steps)
+    arguments = training_arguments(
+        stage,
+        run,
+        batch_size=stage.samples_per_step,
+        max_steps=stage.steps,
+        # Running statistics stay as they are. DDP would share them in the first pass that succeeds, and processes
+        # would wait for one that ran out of memory in it.
+        ddp_broadcast_buffers=False,
+    )
     trainer = ReinforceTrainer(
         family,
         card,

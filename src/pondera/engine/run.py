@@ -11,7 +11,6 @@ from typing import Any
 from pondera.config import ColdStartStage, Recipe, ReinforceStage, RejectionSampledRationales
 from pondera.engine.callbacks import check_trackers, load_callbacks
 from pondera.engine.cold_start import run_cold_start
-from pondera.engine.encoder import FeatureStore
 from pondera.engine.files import discard, new_folder, saving
 from pondera.engine.keeping import discard_candidates
 from pondera.engine.plans import StagePlan, explained, plan_stages, with_pictures
@@ -62,13 +61,12 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
     load_callbacks(recipe.tracking.callbacks)
     plans = [explained(plan, out, recipe.seed) for plan in plan_stages(recipe)]
     previous: Path | None = None
-    features = FeatureStore()
     for plan in plans:
         name = plan.stage.name
         finished = out / "stages" / name / "model"
         if not finished.is_dir():
             if only_stage in (None, name):
-                _run_stage(recipe, plan, plans, previous, out, features, resume=resume)
+                _run_stage(recipe, plan, plans, previous, out, resume=resume)
                 gc.collect()  # a trainer is a ring of references: its memory is the next stage's
             elif names.index(name) < names.index(only_stage):
                 raise TrainingError(f"stage {only_stage!r} starts from stage {name!r}, which is not in {out}")
@@ -83,14 +81,7 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
 
 
 def _run_stage(
-    recipe: Recipe,
-    plan: StagePlan,
-    plans: Sequence[StagePlan],
-    previous: Path | None,
-    out: Path,
-    features: FeatureStore,
-    *,
-    resume: bool,
+    recipe: Recipe, plan: StagePlan, plans: Sequence[StagePlan], previous: Path | None, out: Path, *, resume: bool
 ) -> None:
     """Train one stage and leave its model in its folder."""
     stage, folder = plan.stage, out / "stages" / plan.stage.name
@@ -101,7 +92,9 @@ def _run_stage(
     folder.mkdir(parents=True, exist_ok=True)
     train = plan.train
     if isinstance(stage, ColdStartStage) and isinstance(stage.rationales, RejectionSampledRationales):
-        train = rejection_sampled(family, plan.card, stage, stage.rationales, train, folder, seed=recipe.seed)
+        train = rejection_sampled(
+            family, plan.card, stage, stage.rationales, train, folder, seed=recipe.seed, unreadable=plan.unreadable
+        )
     more: dict[str, Any] = {}
     if isinstance(stage, ReinforceStage):
         more["references"] = _references(recipe, stage, plans, previous, out)
@@ -114,7 +107,7 @@ def _run_stage(
         report_to=recipe.tracking.report_to,
         callbacks=recipe.tracking.callbacks,
         max_unreadable=recipe.data_of(stage).max_unreadable,
-        features=features,
+        unreadable=plan.unreadable,
     )
     kept = _RUN[stage.kind](family, plan.card, stage, train, plan.validation, run, **more)
     if kept is None:

@@ -23,11 +23,11 @@ from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.records import Sample
 from pondera.engine.callbacks import load_callbacks
 from pondera.engine.checkpoints import StageTrainer
-from pondera.engine.encoder import FeatureStore
 from pondera.engine.files import saving, write_text
 from pondera.engine.keeping import KeepBest, StopEarly, kept_model
 from pondera.engine.progress import Progress
 from pondera.engine.run_folder import save_model
+from pondera.engine.unreadable import Unreadable
 from pondera.engine.validation import Validation
 from pondera.errors import TrainingError
 from pondera.models import Family, ModelCard
@@ -47,8 +47,8 @@ class StageRun:
         name: of the run, for trackers.
         report_to: the library's trackers.
         callbacks: names of further callbacks.
-        max_unreadable: share of the stage's samples that may be unreadable.
-        features: what frozen towers of earlier stages made of the pictures.
+        max_unreadable: share of pictures and held-out samples that may be unreadable.
+        unreadable: keeps count of training samples; by default without a limit.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class StageRun:
     report_to: tuple[str, ...] = ()
     callbacks: tuple[str, ...] = ()
     max_unreadable: float = 0.05
-    features: FeatureStore = field(default_factory=FeatureStore, repr=False)
+    unreadable: Unreadable = field(default_factory=lambda: Unreadable(1, math.inf, "training sample"))
 
 
 def training_arguments(

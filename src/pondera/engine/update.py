@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -26,6 +26,8 @@ from pondera.models import Family
 from pondera.models.distribution import gathered, is_sharded, largest, sum_gradients, summed, world_size
 from pondera.models.memory import free_memory, is_out_of_memory
 from pondera.models.packing import longest_sequence, pack, packed_logps
+
+T = TypeVar("T")
 
 
 class PolicyUpdate:
@@ -71,13 +73,10 @@ class PolicyUpdate:
         Raises:
             TrainingError: not even one completion fits into memory.
         """
-        while True:
-            parts = self._parts(lesson)
-            sums = self._attempt(model, lesson, parts, backward)
-            if not largest(sums is None, self.family.device):
-                break
-            self._make_room(model, parts)
-        assert sums is not None
+        if self.stage.entropy_share < 1 and not lesson.learns_NT:
+            entropy_NT, _ = self._together(model, lesson, lambda parts: self._entropies(model, lesson, parts))
+            lesson.learns_NT = self._gate(entropy_NT)
+        sums, parts = self._together(model, lesson, lambda parts: self._accumulate(model, lesson, parts, backward))
         if not is_sharded(self.family.model):
             sum_gradients(self.family.model.parameters(), self.family.device)
         names = sorted(sums)
@@ -95,14 +94,25 @@ class PolicyUpdate:
     def _is_packed(self, groups: Sequence[Group]) -> bool:
         return self.family.packing_obstacle(longest_sequence(groups)) is None
 
-    def _attempt(
-        self, model: Any, lesson: Lesson, parts: Sequence[MicroBatch], backward: Callable[[torch.Tensor], None]
-    ) -> dict[str, float] | None:
-        """Sums over tokens; None where memory ran out."""
+    def _together(
+        self, model: Any, lesson: Lesson, work: Callable[[Sequence[MicroBatch]], T]
+    ) -> tuple[T, list[MicroBatch]]:
+        """What work on all micro-batches gives, and these: where one process runs out of memory, all start again.
+
+        Where copies of the model are trained, the work must not wait for other processes: one may be gone from it.
+        """
+        while True:
+            parts = self._parts(lesson)
+            found = self._attempt(parts, work)
+            if not largest(found is None, self.family.device):
+                assert found is not None
+                return found, parts
+            self._make_room(model, parts)
+
+    def _attempt(self, parts: Sequence[MicroBatch], work: Callable[[Sequence[MicroBatch]], T]) -> T | None:
+        """None where memory ran out."""
         try:
-            if self.stage.entropy_share < 1 and not lesson.learns_NT:
-                lesson.learns_NT = self._gate(model, lesson, parts)
-            return self._accumulate(model, lesson, parts, backward)
+            return work(parts)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -208,13 +218,17 @@ class PolicyUpdate:
             return packed_logps(model, packed)[0]
 
     @torch.no_grad()
-    def _gate(self, model: Any, lesson: Lesson, parts: Sequence[MicroBatch]) -> dict[int, torch.Tensor]:
-        """Which tokens are among the share of highest entropy, of the global batch, under the policy that sampled."""
+    def _entropies(self, model: Any, lesson: Lesson, parts: Sequence[MicroBatch]) -> dict[int, torch.Tensor]:
+        """Entropy of each token under the policy that sampled."""
         entropy_NT: dict[int, torch.Tensor] = {}
         for part, counts in self._in_step(parts):
             _, entropy_M = packed_logps(model, pack(self.family, part.groups), with_entropy=True)
             if counts:
                 lesson.keep(entropy_NT, entropy_M.cpu(), part.branch_N)
+        return entropy_NT
+
+    def _gate(self, entropy_NT: Mapping[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+        """Which tokens are among the share of highest entropy of the global batch."""
         everywhere = gathered(torch.cat(list(entropy_NT.values())))
         least = entropy_threshold(torch.cat(everywhere), fraction=self.stage.entropy_share)
         return {n: entropy_T >= least for n, entropy_T in entropy_NT.items()}

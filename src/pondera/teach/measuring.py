@@ -16,15 +16,15 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from pondera.core.answers import AnswerFormat
 from pondera.core.aspects import read_grades
 from pondera.core.records import FIVE_POINT, Assessment, Sample
 from pondera.data.images import load_image
-from pondera.errors import PonderaError, TeacherError
+from pondera.errors import MediaError, PonderaError, TeacherError
 from pondera.teach import defects, forms, statistics, wording
-from pondera.teach.base import TeacherResponse
+from pondera.teach.base import TeacherResponse, Unanswered
 
 VERSION = 1  # raised when measures or rules change; constants and words count by themselves
 
@@ -32,6 +32,7 @@ _PARALLEL_FROM = 192  # images; below it, starting processes costs more than it 
 _CHUNK = 16  # images a process takes at once
 
 _Measured: TypeAlias = tuple[forms.Evidence | PonderaError, float]
+E = TypeVar("E")
 
 
 class MeasuringTeacher:
@@ -66,8 +67,8 @@ class MeasuringTeacher:
         """Completions of every sample; the words differ between them, the facts and the score do not.
 
         Raises:
+            Unanswered: at the end, when files could not be read.
             TeacherError: a sample is no image, num is below 1, or the form is none that it can answer in.
-            MediaError: a file cannot be read.
         """
         if num < 1:
             raise TeacherError(f"num is the number of completions per sample and must be >= 1, got {num}")
@@ -77,11 +78,17 @@ class MeasuringTeacher:
         teacher = self.fingerprint
         shown = [_shown(sample) for sample in samples]
         measured = self._measured([path for paths in shown for path in paths])
+        reasons: dict[tuple[str, int], str] = {}
         for sample, paths in zip(samples, shown, strict=True):
-            seen, seconds = self._seen(measured, len(paths))
+            found, seconds = taken(measured, len(paths))
             for k in range(first, first + num):
-                text = forms.completion(seen, self.form, f"{seed}/{sample.id}/{k}")
+                if isinstance(found, MediaError):
+                    reasons[sample.id, k] = str(found)
+                    continue
+                text = forms.completion(found, self.form, f"{seed}/{sample.id}/{k}")
                 yield TeacherResponse(sample.id, k, text, teacher, seed, {"seconds": round(seconds / num, 6)})
+        if reasons:
+            raise Unanswered(reasons)
 
     def assess(self, paths: Sequence[str | Path]) -> list[Assessment]:
         """Score images as a model's assessor would; a file that cannot be read has an error and no score.
@@ -94,20 +101,6 @@ class MeasuringTeacher:
         """
         measured = self._measured([str(path) for path in paths])
         return [self._assessment(str(path), *result) for path, result in zip(paths, measured, strict=True)]
-
-    def _seen(self, measured: Iterator[_Measured], num: int) -> tuple[list[forms.Evidence], float]:
-        """The evidence of the next images, and the seconds it took.
-
-        Raises:
-            PonderaError: one of them could not be read.
-        """
-        seen, total = [], 0.0
-        for found, seconds in islice(measured, num):
-            if isinstance(found, PonderaError):
-                raise found
-            seen.append(found)
-            total += seconds
-        return seen, total
 
     def _assessment(self, path: str, seen: forms.Evidence | PonderaError, seconds: float) -> Assessment:
         if isinstance(seen, PonderaError):
@@ -144,6 +137,30 @@ class MeasuringTeacher:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads of whoever calls us
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             yield from pool.map(measure_file, paths, chunksize=_CHUNK)
+
+
+def taken(measured: Iterator[tuple[E | PonderaError, float]], num: int) -> tuple[list[E] | MediaError, float]:
+    """The evidence of the next files, or why one of them cannot be read; and the seconds it took.
+
+    Args:
+        measured: evidence and seconds, file by file.
+        num: how many files.
+
+    Raises:
+        PonderaError: the fault is no file's.
+    """
+    evidence: list[E] = []
+    unread: MediaError | None = None
+    total = 0.0
+    for found, seconds in islice(measured, num):
+        total += seconds
+        if isinstance(found, MediaError):
+            unread = unread or found
+        elif isinstance(found, PonderaError):
+            raise found
+        else:
+            evidence.append(found)
+    return (evidence if unread is None else unread), total
 
 
 def _shown(sample: Sample) -> list[str]:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,11 +30,11 @@ from pondera.data.motion_evidence import read_stretches
 from pondera.data.motion_faults import fault_severities, measure_course
 from pondera.data.motion_ladders import LADDERS
 from pondera.data.video import sample_clip
-from pondera.errors import PonderaError, TeacherError
+from pondera.errors import MediaError, PonderaError, TeacherError
 from pondera.teach import defects, statistics, video_forms, video_wording
-from pondera.teach.base import TeacherResponse
+from pondera.teach.base import TeacherResponse, Unanswered
 from pondera.teach.measures import measure
-from pondera.teach.measuring import MeasuringTeacher
+from pondera.teach.measuring import MeasuringTeacher, taken
 from pondera.teach.video_forms import VideoFindings
 
 VERSION = 1  # raised when measures or rules change; constants and words count by themselves
@@ -84,8 +83,8 @@ class VideoMeasuringTeacher:
         """Completions of every sample; the words differ between them, the facts and the numbers do not.
 
         Raises:
+            Unanswered: at the end, when files could not be read.
             TeacherError: a sample is no video, or num is below 1.
-            MediaError: a file cannot be read.
             MissingExtra: PyAV is not installed.
         """
         if num < 1:
@@ -96,11 +95,17 @@ class VideoMeasuringTeacher:
         teacher = self.fingerprint
         shown = [self._shown(sample) for sample in samples]
         measured = self._measured([path for paths in shown for path in paths])
+        reasons: dict[tuple[str, int], str] = {}
         for sample, paths in zip(samples, shown, strict=True):
-            seen, seconds = _taken(measured, len(paths))
+            found, seconds = taken(measured, len(paths))
             for k in range(first, first + num):
-                text = video_forms.completion(seen, self.form, f"{seed}/{sample.id}/{k}")
+                if isinstance(found, MediaError):
+                    reasons[sample.id, k] = str(found)
+                    continue
+                text = video_forms.completion(found, self.form, f"{seed}/{sample.id}/{k}")
                 yield TeacherResponse(sample.id, k, text, teacher, seed, {"seconds": round(seconds / num, 6)})
+        if reasons:
+            raise Unanswered(reasons)
 
     def assess(self, paths: Sequence[str | Path]) -> list[Assessment]:
         """Score videos as a model's assessor would; a file that cannot be read has an error and no score.
@@ -176,21 +181,6 @@ def find(path: str | Path) -> VideoFindings:
     of_pictures = defects.aspect_severities(spatial)
     aspects = temporal_severities(measure_course(read_stretches(path)))
     return VideoFindings(aspects | {name: of_pictures[name] for name in video_wording.SPATIAL_ASPECTS}, spatial)
-
-
-def _taken(measured: Iterator[_Measured], num: int) -> tuple[list[VideoFindings], float]:
-    """The findings of the next videos, and the seconds they took.
-
-    Raises:
-        PonderaError: one of them could not be read.
-    """
-    seen, total = [], 0.0
-    for found, seconds in islice(measured, num):
-        if isinstance(found, PonderaError):
-            raise found
-        seen.append(found)
-        total += seconds
-    return seen, total
 
 
 def temporal_severities(course: dict[str, float]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from pondera.engine.second_views.tools import Tools, as_groups, branch_logps, co
 from pondera.engine.second_views.wording import masked_numbers
 from pondera.errors import TrainingError
 from pondera.models import EncodedPrompt
-from pondera.models.distribution import gathered, rank, summed, world_size
+from pondera.models.distribution import is_sharded, rank, shared_out, summed
 from pondera.models.packing import packed_logps
 
 CAPTION_FIELD = "caption"  # of a sample's targets
@@ -100,7 +100,7 @@ def caption_view(settings: CaptionView, tools: Tools, train: Sequence[Sample]) -
     """Collect the captions of all samples, writing what is missing with the policy as it is now.
 
     Raises:
-        TrainingError: captions come from the manifest and one is missing.
+        TrainingError: captions come from the manifest and one is missing, or too many samples cannot be read.
     """
     captions: dict[str, str] = {}
     if settings.source in ("auto", "manifest"):
@@ -124,19 +124,22 @@ def caption_from(completion: str) -> str:
 
 
 def _written_once(settings: CaptionView, tools: Tools, missing: Sequence[Sample]) -> dict[str, str]:
-    """Captions from the stage's folder, and new ones for the samples that have none there. All processes share them."""
+    """Captions from the stage's folder, and new ones for the samples that have none there. All processes share them.
+
+    A sample that cannot be read gets none, and is tried again by the next run.
+    """
     path = tools.folder / _FILE
     kept = _read(path)
     fresh = [sample for sample in missing if sample.id not in kept]
-    own = fresh[rank() :: world_size()]
-    for part in gathered(dict(zip((sample.id for sample in own), _write(settings, tools, own), strict=True))):
-        kept |= part
+    readable = tools.readable(fresh)
+    written = shared_out(readable, lambda own: _write(settings, tools, own), jointly=is_sharded(tools.family.model))
+    kept |= {sample.id: caption for sample, caption in zip(readable, written, strict=True)}
     if fresh and rank() == 0:
         partial = path.with_suffix(".partial")
         lines = [json.dumps({"sample": name, "caption": text}) + "\n" for name, text in kept.items()]
         partial.write_text("".join(lines), encoding="utf-8")
         partial.replace(path)
-    empty = [sample.id for sample in missing if not kept[sample.id]]
+    empty = [sample.id for sample in missing if kept.get(sample.id) == ""]
     if empty:
         logging.getLogger("pondera").warning(
             "caption view: %d of %d samples have an empty caption and do without, such as %s",
@@ -144,7 +147,7 @@ def _written_once(settings: CaptionView, tools: Tools, missing: Sequence[Sample]
             len(missing),
             empty[0],
         )
-    return {sample.id: kept[sample.id] for sample in missing if kept[sample.id]}
+    return {sample.id: kept[sample.id] for sample in missing if kept.get(sample.id)}
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pondera.core.records import Sample
 from pondera.core.system import System
 from pondera.engine.encoder import PromptEncoder
 from pondera.engine.rollouts import Rollouts
@@ -31,6 +32,7 @@ class Tools:
         family: the policy.
         reference: the model that the stage started from; called when it is needed.
         encode: questions and samples to prompts.
+        readable: those of samples that can be read with seed 0; called by all processes with the same ones.
         backend: samples from the policy.
         card: prompts and answer format.
         system: rewards.
@@ -45,6 +47,7 @@ class Tools:
     family: Family
     reference: Callable[[], Family]
     encode: PromptEncoder
+    readable: Callable[[Sequence[Sample]], list[Sample]]
     backend: Backend
     card: ModelCard
     system: System
