@@ -59,6 +59,45 @@ def test_an_unknown_base_is_named(tmp_path):
         load_recipe(str(tmp_path / "r.yaml"))
 
 
+STAGE = "stages: [{kind: reinforce, optimiser: {learning_rate: 0.1}, steps: 1}]"
+
+
+@pytest.fixture
+def one_stage(tmp_path):
+    """A recipe of one stage."""
+    path = tmp_path / "one.yaml"
+    path.write_text(f"name: one\ndata: {{manifest: m.jsonl}}\n{STAGE}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("steps=0", r"stages\.0\.reinforce\.steps = 0: Input should be greater than or equal to 1$"),
+        ("optimiser.learning_rate=.inf", r"learning_rate = inf: Input should be a finite number$"),
+        ("temperature=.inf", r"temperature = inf: Input should be a finite number$"),
+        ("second_views=[{kind: perturbed_frames, completions: 9}]", "completions must be <= group_size = 8, got 9"),
+        ("weights={a: ", r"--set 'stages\.reinforce\.weights=\{a: ': the value is not YAML"),
+    ],
+)
+def test_a_wrong_value_of_a_stage_is_one_line_that_names_it(one_stage, change, message):
+    with pytest.raises(ConfigError, match=message) as refused:
+        load_recipe(one_stage, [f"stages.reinforce.{change}"])
+    assert "\n" not in str(refused.value) and "at least 1 item" not in str(refused.value)
+
+
+def test_an_empty_list_of_manifests_is_refused(one_stage):
+    with pytest.raises(ConfigError, match="at least 1 item"):
+        load_recipe(one_stage, ["data.manifest=[]"])
+
+
+def test_a_recipe_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_recipe(str(path))
+
+
 def test_rationales_without_reasoning_are_refused(own):
     changes = ["stages.cold_start.reasoning=false", "stages.cold_start.rationales={source: measuring}"]
     with pytest.raises(ConfigError, match="rationales has no meaning where reasoning is false"):

@@ -2,9 +2,10 @@
 
     torchrun --nproc-per-node N -m tests.engine.joint JOBS.json
 
-JOBS is a list of {recipe, out, overrides, stop_at, starve}. A run with `stop_at: STEP` is interrupted behind that step of
-its first stage, and resumed; with `starve: true`, memory ends in the first pass of the second process's first update. OUT/rankN.json is what process N saw of it, OUT/STAGE.npz the gradient of each first step;
-JOBS-leftN.json how many models DDP still wrapped when the group was destroyed.
+JOBS is a list of {recipe, out, overrides, stop_at, starve}. A run with `stop_at: STEP` is interrupted behind that step
+of its first stage, and resumed; with `starve: true`, memory ends in the first pass of the second process's first
+update. OUT/rankN.json is what process N saw of it, OUT/STAGE.npz the gradient of each first step; JOBS-leftN.json how
+many models DDP still wrapped when the group was destroyed.
 """
 
 from __future__ import annotations

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from peft import PeftModel
+from safetensors.numpy import load_file
 
 from pondera.data.completions import read_completions
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.engine import run, start
 from pondera.engine.run import run_recipe
-from pondera.errors import ConfigError, TrainingError
+from pondera.engine.training import MetricsFile
+from pondera.errors import ConfigError, PonderaError, TrainingError
 from pondera.models import load_model
 from pondera.models.four_bit import FourBit
 from tests.engine.small import same, small_manifest, small_recipe, weights
@@ -100,6 +104,56 @@ def test_a_folder_with_another_run_is_refused(manifest, tmp_path):
         run_recipe(small_recipe(manifest), tmp_path / "run")
     with pytest.raises(ConfigError, match=r"another recipe than this one: seed is 0 there, 5 here\. Nothing was"):
         run_recipe(small_recipe(manifest, "seed=5"), tmp_path / "run", resume=True)
+
+
+def test_a_start_that_failed_leaves_its_folder_to_the_corrected_recipe(manifest, tmp_path):
+    for change in ("data.manifest=gone.jsonl", "tracking.report_to=[paper]", "data.train_split=nowhere"):
+        with pytest.raises(PonderaError):
+            run_recipe(small_recipe(manifest, change), tmp_path / "run")
+    with pytest.raises(TrainingError, match="samples_per_step is 100"):  # of the last stage, before the first
+        run_recipe(small_recipe(manifest, "stages.reinforce.samples_per_step=100"), tmp_path / "run")
+    run_recipe(small_recipe(manifest), tmp_path / "run", only_stage="pretrain")
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be_that(manifest, tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot be made: .*give another with --out"):
+        run_recipe(small_recipe(manifest), manifest / "run")
+
+
+def test_an_empty_manifest_is_said_to_be_that(manifest, tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    changes = f"data.manifest={tmp_path / 'empty.jsonl'}", "data.train_split=null"
+    with pytest.raises(TrainingError, match=r"empty\.jsonl: no samples"):
+        run_recipe(small_recipe(manifest, *changes), tmp_path / "run")
+
+
+def test_targets_that_no_reward_reads_are_no_label(manifest, tmp_path):
+    """A caption alone let the format's reward be all that a sample could earn."""
+    samples = [replace(s, mos=None, scale=None, targets={"caption": "A wall."}) for s in read_manifest(manifest)]
+    write_manifest(tmp_path / "m.jsonl", samples)
+    recipe = small_recipe(manifest, f"data.manifest={tmp_path / 'm.jsonl'}", "data.validation_split=null")
+    with pytest.raises(TrainingError, match="'s0' has no label that system 'pondera' reads for the task 'score'"):
+        run_recipe(recipe, tmp_path / "run")
+
+
+@pytest.mark.parametrize("stage", ["cold_start", "reinforce"])
+def test_a_run_that_diverges_ends_and_keeps_its_last_good_checkpoint(manifest, tmp_path, monkeypatch, stage):
+    """From its second step on, gradients are NaN; each step makes a checkpoint."""
+    changes = (f"stages.{stage}.save_every=1", "stages.cold_start.batch_size=2", "stages.reinforce.steps=6")
+    recipe = small_recipe(manifest, "model.init=nano", "data.validation_split=null", *changes)
+    recipe = recipe.model_copy(update={"stages": tuple(s for s in recipe.stages if s.name == stage)})
+
+    backward, steps = Accelerator.backward, []
+    monkeypatch.setattr(MetricsFile, "on_step_begin", lambda self, *_, **__: steps.append(1), raising=False)
+
+    def poisoned(self, loss, **options):
+        backward(self, loss * (math.nan if len(steps) > 1 else 1), **options)
+
+    monkeypatch.setattr(Accelerator, "backward", poisoned)
+    with pytest.raises(TrainingError, match=r"training diverged: .* at step 4, for 3 steps.*checkpoint-1"):
+        run_recipe(recipe, tmp_path / "run")
+    kept = tmp_path / "run" / "stages" / stage / "checkpoints" / "checkpoint-1"
+    assert all(np.isfinite(w).all() for w in load_file(kept / "model.safetensors").values())
 
 
 def test_a_run_of_an_older_version_without_todays_settings_goes_on(manifest, tmp_path):

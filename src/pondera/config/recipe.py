@@ -62,7 +62,10 @@ def recipe_text(name: str) -> str:
         path = Path(name)
         if not path.is_file():
             raise ConfigError(f"{name}: no such recipe file")
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name}: not UTF-8: {error}; save the recipe with this encoding") from None
     if name not in recipe_names():
         raise ConfigError(f"no recipe {name!r}; packaged are: {', '.join(recipe_names())}. A file ends in .yaml")
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
@@ -87,7 +90,11 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc'])} = {e.get('input')!r}: {e['msg']}" for e in error.errors()]
+        # A list counts its valid items only: a wrong stage makes it "too short" as well, which is no fault of its own.
+        found = error.errors()
+        within = {e["loc"][:i] for e in found for i in range(len(e["loc"]))}
+        own = [e for e in found if e["type"] != "too_short" or e["loc"] not in within]
+        lines = [f"{'.'.join(str(p) for p in e['loc'])} = {e.get('input')!r}: {e['msg']}" for e in own]
         raise ConfigError(f"recipe {name}: " + "; ".join(lines)) from None
 
 
@@ -142,10 +149,15 @@ def _override(values: dict[str, Any], assignment: str) -> None:
     node: Any = values
     for key in keys[:-1]:
         node = _descend(node, key, assignment)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--set {assignment!r}: the value is not YAML: {reason}") from None
     if isinstance(node, list):
-        node[_index(node, keys[-1], assignment)] = yaml.safe_load(text)
+        node[_index(node, keys[-1], assignment)] = value
     elif isinstance(node, dict):
-        node[keys[-1]] = yaml.safe_load(text)
+        node[keys[-1]] = value
     else:
         raise ConfigError(f"--set {assignment!r}: {'.'.join(keys[:-1])} is a value, not a section")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pondera.config.sections import DataSection, Keep, OptimiserSection, Precision, PromptSection, Strict, Wordings
-from pondera.config.views import SecondView
+from pondera.config.views import PerturbedFramesView, SecondView
 
 
 class TransformersRollout(Strict):
@@ -142,6 +142,12 @@ class ReinforceStage(Strict):
     def _settings_fit(self) -> ReinforceStage:
         if self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
             raise ValueError(f"dual_clip must be > 1 + clip_high = {1 + self.clip_high:g}, got {self.dual_clip}")
+        for view in self.second_views:
+            if isinstance(view, PerturbedFramesView) and (view.completions or 0) > self.group_size:
+                raise ValueError(
+                    f"second view perturbed_frames: completions must be <= group_size = {self.group_size}, got "
+                    f"{view.completions}"
+                )
         if self.save_every % self.updates_per_rollout:
             raise ValueError(
                 f"save_every must be a multiple of updates_per_rollout = {self.updates_per_rollout}, got "

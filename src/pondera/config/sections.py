@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
-    """A section of a recipe: unknown keys are errors, values do not change."""
+    """A section of a recipe: unknown keys are errors, values do not change, and numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FourBitSection(Strict):
@@ -77,7 +77,7 @@ class ModelSection(Strict):
 class DataSection(Strict):
     """What is learned from, and what is held out."""
 
-    manifest: str | tuple[str, ...] = Field(
+    manifest: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="JSONL manifest, or a list of them; paths are relative to the working directory."
     )
     train_split: str | None = Field("train", description="Split to learn from; null takes all samples.")

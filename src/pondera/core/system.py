@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -351,6 +351,16 @@ class System:
         body = self.format_of(task).body
         return frozenset(body.schema if isinstance(body, Json) else body.names)
 
+    def reads_targets(self, task: str) -> frozenset[str]:
+        """Names under which a sample's targets may hold a label of a task: those that its terms have as parameters, and
+        the fields of its answer.
+
+        Raises:
+            ConfigError: the system has no reward for the task.
+        """
+        terms = [asdict(w.term) for w in self.terms if not w.tasks or task in w.tasks]  # type: ignore[call-overload]
+        return frozenset(_texts(terms)) | self.label_names(task)
+
     def left_out(self, side: Iterable[str], tasks: Iterable[str] = ("score",)) -> dict[str, tuple[str, ...]]:
         """Optional terms of these tasks that do not count beside these side arrays, and what each lacks."""
         side, labels = tuple(side), {label for task in tasks for label in self.labels_of(task)}
@@ -365,6 +375,14 @@ class System:
         names = [name for name, spec in body.schema.items() if isinstance(spec, NumberField)]
         moved = {n: sample.scale.convert(v, self.scale) for n in names if _is_number(v := sample.targets.get(n))}
         return replace(sample, targets={**sample.targets, **moved})
+
+
+def _texts(value: Any) -> list[str]:
+    """All texts in nested plain data, but for the keys of mappings."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return [text for part in parts for text in _texts(part)]
 
 
 def _reweighted(weighted: Weighted, weight: float | Ramp) -> Weighted:

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from pondera.errors import ConfigError
 
@@ -45,7 +45,17 @@ def check_trackers(names: Sequence[str]) -> None:
 
 def _made(name: str) -> TrainerCallback:
     found = _found(name)
-    callback = found() if isinstance(found, type) else found
+    try:
+        callback = found() if isinstance(found, type) else found
+    except Exception as error:  # somebody else's code
+        raise ConfigError(
+            f"tracking.callbacks: {name!r} cannot be made without arguments: {error}; name a subclass that sets them"
+        ) from None
+    if isinstance(callback, EarlyStoppingCallback):
+        raise ConfigError(
+            f"tracking.callbacks: {name!r} watches the library's own evaluation, which these stages do not make; set "
+            "patience in the stage instead"
+        )
     if not isinstance(callback, TrainerCallback):
         raise ConfigError(f"tracking.callbacks: {name!r} is no transformers.TrainerCallback but {type(callback)}")
     return callback
@@ -64,5 +74,5 @@ def _found(name: str) -> Any:
         return registered[name].load()
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:  # of an empty or relative module name too
         raise ConfigError(f"tracking.callbacks: {name!r} cannot be loaded: {error}") from None

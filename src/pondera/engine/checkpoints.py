@@ -7,6 +7,7 @@ number, complete or not. Here they are written beside it, and the folder appears
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from transformers import Trainer
 
 from pondera.engine.files import discard, publish, saving, write_text
 from pondera.engine.unreadable import Unreadable
+from pondera.errors import TrainingError
 
 _PREFIX = "checkpoint-"
 _PIECES = "pieces"
 _SCHEDULE = "schedule.pt"
 _UNREADABLE = "unreadable.json"
+_MOST_NOT_FINITE = 3  # a norm can overflow once and weights stay sound; NaN in the weights never leaves them
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -51,6 +54,7 @@ class StageTrainer(Trainer):
         arguments.save_only_model = False
         self._writes_to: Path | None = None
         self._step_logs: dict[str, float] = {}
+        self._num_not_finite = 0  # steps in a row
         # By `model.sharded`; what accelerate shards (`docs/distributed.md`), the library writes and reads itself.
         self._in_pieces = bool(getattr(self, "is_distributed_loading_by_transformers", False))
 
@@ -78,16 +82,48 @@ class StageTrainer(Trainer):
         if last is not None and self.unreadable is not None and (last / _UNREADABLE).is_file():
             self.unreadable.go_on(json.loads((last / _UNREADABLE).read_text(encoding="utf-8")))
         self.train(resume_from_checkpoint=None if last is None else str(last))
+        if self._num_not_finite:
+            self._refuse_diverged()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Also what the step has left."""
+        """Also what the step has left.
+
+        Raises:
+            TrainingError: loss or gradient have not been finite for some steps.
+        """
         super().log({**logs, **self._step_logs} if "loss" in logs else logs, *args, **kwargs)
+        if "loss" in logs:
+            self._watch(logs["loss"], logs.get("grad_norm", 0.0))
+
+    def _watch(self, loss: float, gradient_norm: float) -> None:
+        """Count steps that are not finite; the values are those of all processes."""
+        if math.isfinite(loss) and math.isfinite(gradient_norm):
+            self._num_not_finite = 0
+            return
+        self._num_not_finite += 1
+        trainer: Any = self
+        trainer._tr_loss.zero_()  # the library subtracts it from itself, which leaves NaN what it is
+        if self._num_not_finite >= _MOST_NOT_FINITE:
+            self._refuse_diverged()
+
+    def _refuse_diverged(self) -> None:
+        last = last_checkpoint(self.checkpoints)
+        raise TrainingError(
+            f"training diverged: loss or gradient norm is not a finite number at step {self.state.global_step}, for "
+            f"{self._num_not_finite} steps. The last checkpoint before is {last or 'none yet'}; lower "
+            "optimiser.learning_rate or optimiser.max_grad_norm, or raise optimiser.warmup_steps, and start again"
+        )
 
     def _get_output_dir(self, trial: Any) -> str:
         return super()._get_output_dir(trial) if self._writes_to is None else str(self._writes_to)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write beside, rename, forget the older ones: at any moment at least one whole checkpoint exists."""
+        """Write beside, rename, forget the older ones: at any moment at least one whole checkpoint exists.
+
+        None is made of weights that are on their way to nowhere: it would take the place of the last good one.
+        """
+        if self._num_not_finite:
+            return
         name = f"{_PREFIX}{self.state.global_step}"
         self._writes_to = self._partial
         try:

@@ -135,9 +135,14 @@ def check_system(
                 f"system {system.name!r} reads answers of the form {wanted} to the task {task!r}, but prompt "
                 f"{asked.name!r} asks for {asked.answer.body}; name a prompt of that form in the recipe's prompts"
             )
+    named = {task: system.reads_targets(task) for task in tasks}
     for sample in train:
-        if sample.mos is None and not sample.targets:
-            raise TrainingError(f"sample {sample.id!r} has neither mos nor targets; reinforcement needs labels")
+        if sample.mos is None and not named[sample.task] & sample.targets.keys():
+            read = ", ".join(sorted(named[sample.task])) or "none"
+            raise TrainingError(
+                f"sample {sample.id!r} has no label that system {system.name!r} reads for the task {sample.task!r}: "
+                f"neither mos nor one of these targets: {read}; reinforcement needs labels"
+            )
 
 
 def _collect(sums: dict[str, list[float]], pool: Pool, judged: Judged, labels: Sequence[str]) -> None:

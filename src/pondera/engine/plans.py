@@ -172,6 +172,8 @@ def read_samples(data: DataSection) -> tuple[list[Sample], list[Sample]]:
     if twice:
         raise TrainingError(f"{where}: id {twice[0]!r} stands in two of these manifests; ids are unique in a run")
     train = [s for s in everything if data.train_split is None or s.split == data.train_split]
+    if not everything:
+        raise TrainingError(f"{where}: no samples; write manifest lines with: pondera data import")
     if not train:
         raise TrainingError(f"{where}: no sample has split {data.train_split!r}")
     held_out: list[Sample] = []

@@ -193,6 +193,50 @@ class ReinforceTrainer(StageTrainer):
         return found
 
 
+@dataclass(frozen=True)
+class Reinforcement:
+    """What a stage of reinforcement does, checked before anything runs.
+
+    Args:
+        system: rewards and advantages.
+        views: further looks at the samples.
+        batches: samples of each roll-out, as indices.
+    """
+
+    system: System
+    views: Plan
+    batches: Sequence[Sequence[int]]
+
+
+def plan_reinforcement(stage: ReinforceStage, card: ModelCard, train: Sequence[Sample], *, seed: int) -> Reinforcement:
+    """Settle rewards, second views and batches of a stage.
+
+    Args:
+        stage: settings.
+        card: names the prompts.
+        train: labelled samples.
+        seed: of the run.
+
+    Raises:
+        ConfigError: there is no such system, or a view does not fit.
+        TrainingError: a sample has no label, the system needs what this engine cannot supply, or batches cannot be
+            filled or shared out.
+    """
+    system = stage_system(stage)
+    views = plan_views(stage, system, card, train)
+    check_system(system, stage, card, train, side=views.side)
+    batches = plan_batches(
+        train,
+        batch_size=stage.samples_per_step,
+        num_batches=-(-stage.steps // stage.updates_per_rollout),
+        least=max(stage.least_samples, system.min_samples),
+        shares=stage.shares,
+        seed=seed,
+    )
+    own_share(batches[0], rank=rank(), world_size=world_size())  # refuses what cannot be shared out
+    return Reinforcement(system, views, batches)
+
+
 def run_reinforce(
     family: Family,
     card: ModelCard,
@@ -202,28 +246,27 @@ def run_reinforce(
     run: StageRun,
     *,
     references: References = BY_COPY,
+    planned: Reinforcement | None = None,
 ) -> Path | None:
     """Reinforce; the model of `family` is changed in place.
+
+    Args:
+        family: the policy.
+        card: names the prompts.
+        stage: settings.
+        train: labelled samples.
+        validation: held out.
+        run: where and how it runs.
+        references: where the model that the KL holds to comes from.
+        planned: by `plan_reinforcement`, where that was done before.
 
     Returns:
         The folder of the model to keep, where it is not the one in `family`.
 
     Raises:
-        ConfigError: there is no such system.
-        TrainingError: a sample has no label, or the system needs what this engine cannot supply.
+        ConfigError, TrainingError: as `plan_reinforcement`.
     """
-    system = stage_system(stage)
-    plan = plan_views(stage, system, card, train)
-    check_system(system, stage, card, train, side=plan.side)
-    batches = plan_batches(
-        train,
-        batch_size=stage.samples_per_step,
-        num_batches=-(-stage.steps // stage.updates_per_rollout),
-        least=max(stage.least_samples, system.min_samples),
-        shares=stage.shares,
-        seed=run.seed,
-    )
-    own_share(batches[0], rank=rank(), world_size=world_size())  # refuses what cannot be shared out
+    planned = planned or plan_reinforcement(stage, card, train, seed=run.seed)
     arguments = training_arguments(
         stage,
         run,
@@ -237,10 +280,10 @@ def run_reinforce(
         family,
         card,
         stage,
-        system,
+        planned.system,
         run,
-        batches=batches,
-        plan=plan,
+        batches=planned.batches,
+        plan=planned.views,
         references=references,
         args=arguments,
         train_dataset=SampleList(train),

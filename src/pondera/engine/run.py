@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pondera.config import ColdStartStage, Recipe, ReinforceStage, RejectionSampledRationales
+from pondera.config import ColdStartStage, Recipe, ReinforceStage, RejectionSampledRationales, Stage
 from pondera.engine.callbacks import check_trackers, load_callbacks
 from pondera.engine.cold_start import run_cold_start
 from pondera.engine.files import discard, new_folder, saving
@@ -16,8 +16,8 @@ from pondera.engine.keeping import discard_candidates
 from pondera.engine.plans import StagePlan, explained, plan_stages, with_pictures
 from pondera.engine.pretrain import run_pretrain
 from pondera.engine.rationale_sources import rejection_sampled
-from pondera.engine.reinforce import References, run_reinforce
-from pondera.engine.run_folder import open_run, refuse_interrupted, save_adapter, save_model
+from pondera.engine.reinforce import References, Reinforcement, plan_reinforcement, run_reinforce
+from pondera.engine.run_folder import check_folder, open_run, refuse_interrupted, save_adapter, save_model
 from pondera.engine.start import bare_model, start_model
 from pondera.engine.training import StageRun
 from pondera.errors import ConfigError, TrainingError
@@ -55,18 +55,28 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
     if only_stage is not None and only_stage not in names:
         raise ConfigError(f"recipe {recipe.name} has no stage {only_stage!r}; its stages are: {', '.join(names)}")
     if rank() == 0:
-        open_run(recipe, out, may_exist=resume or only_stage is not None)
+        check_folder(recipe, out, may_exist=resume or only_stage is not None)
     wait()
     check_trackers(recipe.tracking.report_to)
     load_callbacks(recipe.tracking.callbacks)
-    plans = [explained(plan, out, recipe.seed) for plan in plan_stages(recipe)]
+    plans = plan_stages(recipe)
+    due = [p for p in plans if only_stage in (None, p.stage.name) and not _model_of(out, p.stage).is_dir()]
+    reinforcements = {
+        p.stage.name: plan_reinforcement(p.stage, p.card, p.train, seed=recipe.seed)
+        for p in due
+        if isinstance(p.stage, ReinforceStage)
+    }
+    if rank() == 0:
+        open_run(recipe, out)
+    wait()
+    plans = [explained(plan, out, recipe.seed) for plan in plans]
     previous: Path | None = None
     for plan in plans:
         name = plan.stage.name
-        finished = out / "stages" / name / "model"
+        finished = _model_of(out, plan.stage)
         if not finished.is_dir():
             if only_stage in (None, name):
-                _run_stage(recipe, plan, plans, previous, out, resume=resume)
+                _run_stage(recipe, plan, plans, previous, out, resume=resume, planned=reinforcements.get(name))
                 gc.collect()  # a trainer is a ring of references: its memory is the next stage's
             elif names.index(name) < names.index(only_stage):
                 raise TrainingError(f"stage {only_stage!r} starts from stage {name!r}, which is not in {out}")
@@ -81,7 +91,14 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
 
 
 def _run_stage(
-    recipe: Recipe, plan: StagePlan, plans: Sequence[StagePlan], previous: Path | None, out: Path, *, resume: bool
+    recipe: Recipe,
+    plan: StagePlan,
+    plans: Sequence[StagePlan],
+    previous: Path | None,
+    out: Path,
+    *,
+    resume: bool,
+    planned: Reinforcement | None,
 ) -> None:
     """Train one stage and leave its model in its folder."""
     stage, folder = plan.stage, out / "stages" / plan.stage.name
@@ -97,7 +114,7 @@ def _run_stage(
         )
     more: dict[str, Any] = {}
     if isinstance(stage, ReinforceStage):
-        more["references"] = _references(recipe, stage, plans, previous, out)
+        more |= {"references": _references(recipe, stage, plans, previous, out), "planned": planned}
     run = StageRun(
         folder,
         out / "metrics.jsonl",
@@ -142,6 +159,11 @@ def _references(
         reload=lambda: bare_model(recipe, stage, previous, plans),
         kept=(lambda: bare_model(recipe, stage, before, plans)) if is_later and stage.reference == "kept" else None,
     )
+
+
+def _model_of(out: Path, stage: Stage) -> Path:
+    """Where the model of a stage is when it is done."""
+    return out / "stages" / stage.name / "model"
 
 
 def _tidy(folder: Path) -> None:

@@ -31,12 +31,11 @@ from pondera.models.policy_weights import whole_state
 _SHOWN = 3  # differences named in a message
 
 
-def open_run(recipe: Recipe, out: Path, *, may_exist: bool) -> None:
-    """Make the folder, or come back to it, and write down what runs in it.
+def check_folder(recipe: Recipe, out: Path, *, may_exist: bool) -> None:
+    """Make the folder, or come back to it; nothing in it changes.
 
     Raises:
-        ConfigError: the folder holds a run and `may_exist` is false, or a run of another recipe.
-        TrainingError: it could not be written.
+        ConfigError: it holds a run and `may_exist` is false, or a run of another recipe; or it cannot be made.
     """
     path = out / "recipe.yaml"
     if path.exists():
@@ -47,9 +46,20 @@ def open_run(recipe: Recipe, out: Path, *, may_exist: bool) -> None:
                 f"{path} is another recipe than this one: {'; '.join(different)}. Nothing was changed; give another "
                 "folder with --out, or the same values to go on"
             )
-    with saving(f"run folder {out}"):
+    try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(path, yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False))
+    except OSError as error:
+        raise ConfigError(f"the run folder {out} cannot be made: {error.strerror}; give another with --out") from None
+
+
+def open_run(recipe: Recipe, out: Path) -> None:
+    """Write down what runs in the folder, once all else is found in order: from now on it is for this recipe only.
+
+    Raises:
+        TrainingError: it could not be written.
+    """
+    with saving(f"run folder {out}"):
+        write_text(out / "recipe.yaml", yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False))
         write_text(out / "environment.json", json.dumps(_environment(recipe.seed), indent=2) + "\n")
 
 
