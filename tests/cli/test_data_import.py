@@ -48,9 +48,24 @@ def test_import_refuses_part_of_a_set_unless_told_so(pondera, biq):
     assert (refused.exit_code, refused.stdout, out.exists()) == (1, "", False)
     assert "3 labels instead of 12,000" in refused.stderr and "--partial" in refused.stderr
     done = pondera("data", "import", "biq2021", biq, "--out", out, "--partial")
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.exit_code == 0
+    assert done.stderr.splitlines() == [
+        "warning: BIQ2021: taken in part: 3 labels instead of 12,000",
+        "warning: BIQ2021: taken in part: split train has 2 labels instead of 10,000",
+        "warning: BIQ2021: taken in part: split test has 1 labels instead of 2,000",
+    ]
     assert done.stdout == f"{out}: 2 train, 1 test\n"
     assert [sample.mos for sample in read_manifest(out)] == [0.2, 0.8, 0.5]
+
+
+def test_a_whole_table_with_one_split_is_refused_and_its_file_named(pondera, tmp_path):
+    table = tmp_path / "koniq10k_distributions_sets.csv"
+    rows = "".join(f"{n}.jpg,0,0,0,1,0,105,77.38,0.5,training\n" for n in range(10_073))
+    table.write_text(f"image_name,c1,c2,c3,c4,c5,c_total,MOS,SD,set\n{rows}")
+    refused = pondera("data", "import", "koniq10k", tmp_path, "--no-check-media", "--out", tmp_path / "m.jsonl")
+    assert refused.exit_code == 1
+    assert "split train has 10,073 labels instead of 7,058; split val has 0" in refused.stderr
+    assert f"(counted in {table})" in refused.stderr
 
 
 def test_import_says_how_many_files_are_missing(pondera, biq):

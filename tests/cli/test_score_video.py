@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +19,7 @@ from pondera.data.manifest import write_manifest
 from pondera.data.presentation import Layout
 from pondera.engine.run import save_model
 from pondera.models import ModelCard
-from tests.data.video.clips import number_in, write_clip
+from tests.data.video.clips import number_in, repeat_clip, write_clip
 from tests.models.tiny import noise_image, tiny_family
 
 FAST = ("--mode", "fast")
@@ -27,7 +30,10 @@ pytestmark = pytest.mark.skipif(find_spec("av") is None, reason="image-only inst
 def model(tmp_path_factory):
     """An untrained video model."""
     folder = tmp_path_factory.mktemp("models") / "video"
-    view = Layout(montage_px=128, local_px=64, profile=True)
+    return _untrained(folder, Layout(montage_px=128, local_px=64, profile=True))
+
+
+def _untrained(folder: Path, view: Layout) -> Path:
     card = ModelCard("quality.short.video", "quality.short.video.fast", max_new_tokens=8, view=view)
     save_model(tiny_family(num_crops=1, global_tiles=2, mirror=False, cell_changes=True), card, folder)
     return folder
@@ -76,6 +82,59 @@ def test_odd_videos_get_a_score_or_an_error_and_never_stop_the_others(pondera, m
     for row in rows:
         assert (row["error"] is None) == expected[row["path"]], row
         assert row["path"] in row["error"] if row["error"] else 1 <= row["score"] <= 5
+
+
+def _three_hours(folder: Path) -> Path:
+    """270,200 frames at 25 a second; each 7 s count from 0 to 174."""
+    write_clip(folder / "unit.mp4", num=175, rate=25, options={"g": "25", "bf": "0"})
+    repeat_clip(folder / "unit.mp4", folder / "long.mp4", 1544)
+    return folder / "long.mp4"
+
+
+def test_three_hours_get_a_score_from_frames_of_the_whole_time(pondera, model, tmp_path):
+    """10,808 s: local frames stand at 1801.33, 5404 and 9006.67 s, which are 2.33, 0 and 4.67 s from the start of 7."""
+    path = _three_hours(tmp_path)
+    start = time.process_time()
+    result = pondera("score", path, "--model", model, *FAST, "--explain", tmp_path / "why", "--format", "jsonl")
+    assert time.process_time() - start < 20
+    assert result.exit_code == 0 and json.loads(result.stdout)["error"] is None
+    shown = [np.asarray(Image.open(tmp_path / "why" / "long.mp4" / f"{n:02d}.png")) for n in (2, 3, 4)]
+    assert [number_in(image) for image in shown] == [58, 0, 117]
+
+
+_MEASURED = """
+import re, sys
+from pathlib import Path
+from pondera.cli import app
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+# VmHWM starts anew with the program; ru_maxrss would inherit the peak of the test process.
+print(code, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the peak of memory from Linux's /proc")
+@pytest.mark.parametrize("kind", ["8k", "three hours"])
+def test_huge_videos_are_scored_by_the_command_within_two_gibibytes(kind, tmp_path):
+    """With all that a layout can show, at its largest sizes."""
+    everything = Layout(facts=True, severities=True, strip=True, profile=True)
+    folder = _untrained(tmp_path / "model", everything)
+    path = tmp_path / "8k.mp4"
+    if kind == "8k":
+        write_clip(path, num=20, rate=10, size=(7680, 4320), options={"preset": "ultrafast", "bf": "2"})
+    else:
+        path = _three_hours(tmp_path)
+    args = ["score", str(path), "--model", str(folder), *FAST, "--format", "jsonl"]
+    run = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *args], check=True, capture_output=True, text=True, timeout=600
+    )
+    line, measured = run.stdout.splitlines()
+    code, peak = measured.split()
+    assert code == "0" and json.loads(line)["error"] is None
+    assert int(peak) < 2 << 30
 
 
 def test_explain_writes_the_montage_and_the_local_frames_in_the_order_shown(pondera, model, clips, tmp_path):

@@ -71,6 +71,21 @@ def test_a_subject_who_disagrees_is_left_out_and_named(pondera, tmp_path):
     assert not document["subjects"]["contrary Mary"]["rejected"]
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("stimulus,s1,s2,s1\na.png,1,2,5\n", (), "study.csv:1: two columns are called 's1'; rename one"),
+        ("stimulus,s1,s2\na.png,3,5,4,5\n", (), "study.csv:2: 5 cells, expected 3"),
+        ('stimulus,s1\n"a.png,3\n' + 20000 * "b.png,3\n", (), "study.csv:2: not CSV"),
+        ("first,second,choice\na.png,b.png,first\n", ("--pseudo-votes", "inf"), "a finite number of votes"),
+    ],
+)
+def test_a_study_that_would_lose_answers_is_refused(pondera, tmp_path, text, options, says):
+    refused = pondera("data", "study", _table(tmp_path, text), "--out", tmp_path / "m.jsonl", *options)
+    assert refused.exit_code in (1, 2) and says in refused.stderr
+    assert not (tmp_path / "m.jsonl").exists()
+
+
 def test_bias_is_removed_when_asked_for(pondera, tmp_path):
     """Bob votes one above Ann; c.png, that only Ann rated, is worth half a grade more than she said."""
     table = _table(tmp_path, WIDE)

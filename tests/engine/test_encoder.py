@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -9,7 +11,7 @@ from PIL import Image
 from pondera.config import ModelSection
 from pondera.core.records import Media, Sample
 from pondera.data.presentation import Layout, present
-from pondera.engine.encoder import PresentationCache, PromptEncoder
+from pondera.engine.encoder import FeatureStore, PresentationCache, PromptEncoder
 from pondera.errors import ConfigError
 from tests.models.tiny import noise_image, tiny_family
 
@@ -34,6 +36,24 @@ def test_features_that_were_kept_go_with_the_same_ids_as_pixels(samples):
         assert [p.media["image_cells"].shape[0] for p in kept] == [1, 3]
         if text == "Rate it.":
             assert [prompt.ids for prompt in kept] == [prompt.ids for prompt in plain]
+
+
+def test_a_later_stage_takes_over_what_the_same_tower_made_of_the_same_files(samples):
+    store = FeatureStore()
+
+    def encoded(samples, *, seed=0, layout=None):
+        encode = PromptEncoder(tiny_family(seed=seed), layout, freeze_vision=True, views=2, features=store)
+        return encode(samples, ["Rate it."] * 2, [3, 4])
+
+    def taken_over(first, second):
+        return [a.media is b.media for a, b in zip(first, second, strict=True)]
+
+    first = encoded(samples)
+    assert taken_over(first, encoded(samples)) == [True, True]
+    renamed = [replace(samples[0], media=(Media(samples[1].media[0].path),)), samples[1]]
+    assert taken_over(first, encoded(renamed)) == [False, True]
+    assert taken_over(first, encoded(samples, layout=Layout(montage_px=64))) == [False, False]
+    assert taken_over(first, encoded(samples, seed=1)) == [False, False]
 
 
 def test_a_second_view_changes_what_is_shown_and_leaves_the_first_alone(samples):

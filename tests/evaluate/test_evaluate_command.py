@@ -171,7 +171,9 @@ def test_a_baseline_may_be_called_as_the_page_calls_it(pondera, untrained, manif
     pondera(*args, "--out", tmp_path / "a")
     second = f"{untrained}, fast (2)"
     both = ("evaluate", "--beside", tmp_path / "a", "--beside", tmp_path / "a", "--out", tmp_path / "c")
-    assert pondera(*both, "--baseline", second).exit_code == 0
+    done = pondera(*both, "--baseline", second)
+    assert done.exit_code == 0 and second in done.stdout.splitlines()  # where its name can be read off
+    assert f"'{untrained}, fast (1)', '{second}'" in pondera(*both, "--baseline", "other").stderr
     assert {c["baseline"] for c in json.loads((tmp_path / "c" / "comparisons.json").read_text())} == {second}
     named = ("--split", "test", "--baselines", "size", "--baseline", "file size", "--out", tmp_path / "d")
     assert pondera(*args, *named).exit_code == 0

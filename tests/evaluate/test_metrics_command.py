@@ -124,7 +124,11 @@ def test_empty_scores_and_invalid_rows_are_counted(tmp_path):
         ("p.csv", "mos,score,mos_std\n1,2,-1\n", r"p.csv:2: column 'mos_std': -1 is negative"),
         ("p.csv", "mos,score\n1,1e308\n2,3\n", r"p.csv: column 'score' runs from 3 to 1e\+308"),
         ("p.csv", "mos,score\n1,1e-310\n2,3e-310\n", r"p.csv: column 'score' runs from 1e-310 to 3e-310"),
-        ("p.jsonl", '{"mos": 1, "score": 1' + 400 * "0" + "}\n", r"p.jsonl:1: column 'score': 10*0 is not a number"),
+        (
+            "p.jsonl",
+            '{"mos": 1, "score": 1' + 400 * "0" + "}\n",
+            r"p.jsonl:1: column 'score': 10*\.\.\.0* is not a number",
+        ),
         ("p.csv", 'mos,score,subset\n1,2,a\n1,2,"a\n' + 30000 * "1,2,a\n", r"p.csv:3: not CSV .*close its quotes"),
         ("p.csv", 'mos,score,subset\n1,2,a\n1,2,"a\n1,3,b\n', r"p.csv:3: not CSV .*close its quotes"),
         ("p.jsonl", '{"mos": 1, "score": 2}\n{"mos": 1}\n', r"p.jsonl:2: no column 'score'; found mos"),

@@ -181,9 +181,11 @@ def test_mean_predictor_averages_over_scales_and_needs_labels(samples):
 def test_damaged_or_missing_files_are_named(tmp_path, samples, make_assess):
     with pytest.raises(DatasetError, match=r"metrics.json: no such file"):
         load_evaluation(tmp_path)
-    (tmp_path / "metrics.json").write_text("{}")
-    with pytest.raises(DatasetError, match="not the metrics of an evaluation"):
-        load_evaluation(tmp_path)
+    others = '"datasets": {}, "subsets": {}, "name": "x", "protocol": {}}'
+    for text in ("{}", "[]", "{", '{"overall": [], ' + others, '{"overall": {}, ' + others):
+        (tmp_path / "metrics.json").write_text(text)
+        with pytest.raises(DatasetError, match=r"metrics.json: not the metrics of an evaluation .*run the evaluation"):
+            load_evaluation(tmp_path)
     (tmp_path / "broken.parquet").write_text("not parquet")
     with pytest.raises(DatasetError, match=r"broken.parquet: not a parquet file"):
         read_predictions(tmp_path / "broken.parquet")

@@ -187,8 +187,38 @@ def test_a_torn_last_line_costs_its_batch_only_and_damage_elsewhere_is_named(fil
     path.write_text("".join(lines[:-1]) + lines[-1][:40])
     assert len(AssessmentStore(tmp_path / "store", PRINT)) == 20
     path.write_text(lines[0][:40] + "\n" + "".join(lines[1:]))
-    with pytest.raises(DatasetError, match=r"jsonl:1: not JSON .*remove this line"):
+    with pytest.raises(DatasetError, match=r"jsonl:1: not a batch .*remove this line"):
         AssessmentStore(tmp_path / "store", PRINT)
+
+
+@pytest.mark.parametrize("line", ["[1]", '{"key": {"score": 1}}', '{"key": 3}', '{"key": {"score": "high"}}'])
+def test_a_line_of_the_store_that_is_no_batch_names_file_line_and_way_out(tmp_path, line):
+    (tmp_path / PRINT).mkdir()
+    (tmp_path / PRINT / "a.jsonl").write_text(f"{line}\n")
+    with pytest.raises(DatasetError, match=r"a\.jsonl:1: not a batch of assessments .*; remove this line"):
+        AssessmentStore(tmp_path, PRINT)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "1-of-2.json",
+            '{"asked": {"',
+            r"1-of-2\.json: damaged .*Delete it and run the command with --shard 1/2 again",
+        ),
+        ("1-of-2.json", "[]", r"1-of-2\.json: damaged \(it holds a list\)"),
+        ("x-of-2.json", "{}", r"x-of-2\.json: not the receipt of a shard .*Delete it"),
+        ("3-of-2.json", "{}", r"3-of-2\.json: not the receipt of a shard .*got 3/2.*Delete it"),
+    ],
+)
+def test_a_damaged_receipt_is_named_with_the_way_out(files, tmp_path, name, text, says):
+    digest = samples_digest(files)
+    for index in (1, 2):
+        write_receipt(tmp_path, Shard(index, 2), {"asked": {}, "samples": digest})
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DatasetError, match=says):
+        read_receipts(tmp_path, digest)
 
 
 def test_recalling_what_was_never_recorded_names_the_first(files, tmp_path):

@@ -147,6 +147,8 @@ def import_(
         check_media=check_media,
         missing_labels=source.missing_labels,
         has_bounds=source.has_bounds,
+        split_counts=source.split_counts,
+        label_files=source.label_files,
     )
     write_manifest(out, imported.samples)
     for warning in imported.warnings:

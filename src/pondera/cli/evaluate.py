@@ -275,7 +275,8 @@ def _place(
         if baseline in names:
             return names.index(baseline)
     raise typer.BadParameter(
-        f"{baseline!r} is not evaluated here; there are {', '.join(shown) or 'no systems'}", param_hint="--baseline"
+        f"{baseline!r} is not evaluated here; there are {', '.join(map(repr, shown)) or 'no systems'}",
+        param_hint="--baseline",
     )
 
 
@@ -355,12 +356,12 @@ def _write(
     baseline: int | None,
     folders: Sequence[Path | None] = (),
 ) -> None:
-    from pondera.evaluate.document import write_documents
+    from pondera.evaluate.document import with_distinct_names, write_documents
 
     report = write_documents(
         out, evaluations, title=title, protocol=protocol, reference=reference, baseline=baseline, folders=folders
     )
-    for e in evaluations:
+    for e in with_distinct_names(evaluations):
         if len(evaluations) > 1:
             typer.echo(f"\n{e.name}")
         typer.echo(as_table(e.metrics))

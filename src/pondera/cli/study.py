@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,6 +82,8 @@ def study(
     from pondera.data.manifest import write_manifest
     from pondera.data.study import Opinions, opinion_study, read_study, vote_study
 
+    if pseudo_votes is not None and not math.isfinite(pseudo_votes):
+        raise typer.BadParameter(f"a finite number of votes, got {pseudo_votes:g}", param_hint="--pseudo-votes")
     try:
         bounds = LabelScale(*(scale or (1.0, 5.0)))
     except ValueError as error:

@@ -7,6 +7,7 @@ processes (never pixels), and what `core.pool` makes dense arrays from.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -242,8 +243,13 @@ def _choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{key!r} must be one of {', '.join(allowed)}, got {value!r}")
 
 
+_LARGEST = sys.float_info.max
+
+
 def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # A comparison, as no whole number is too long for it.
+    if not (is_number and -_LARGEST <= value <= _LARGEST):
         raise ValueError(f"{key!r} must be a finite number, got {value!r}")
     return float(value)
 
@@ -312,6 +318,8 @@ def _take_labels(values: dict[str, Any]) -> None:
             raise ValueError(f"'mos_std' must be >= 0, got {values['mos_std']}")
     if "votes" in values:
         values["votes"] = tuple(_number("votes", vote) for vote in _typed("votes", values["votes"], list))
+        if not any(values["votes"]) or min(values["votes"]) < 0:
+            raise ValueError(f"'votes' must be 0 or more, and not all 0, got {list(values['votes'])}")
 
 
 @dataclass(frozen=True, slots=True)

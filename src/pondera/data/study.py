@@ -94,8 +94,6 @@ def read_study(table: Path, scale: LabelScale) -> Opinions | Votes:
     if table.suffix.lower() in (".jsonl", ".json", ".parquet", ".xlsx"):
         raise DatasetError(f"{table}: a study is read from a CSV table in UTF-8; write the opinions or votes as one")
     rows = list(csv_rows(table))
-    if not rows:
-        raise DatasetError(f"{table}: no rows below the header; a study needs at least one opinion or vote")
     columns = rows[0].cells
     if all(name in columns for name in _VOTE_COLUMNS):
         return _votes(rows)

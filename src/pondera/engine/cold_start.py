@@ -118,7 +118,7 @@ def run_cold_start(
     levels = None if stage.soft_labels is None else LevelQuestion(family, stage.soft_labels)
     if levels is not None:
         levels.check(train)
-    collate = RationaleCollator(family, card, stage, seed=run.seed, levels=levels)
+    collate = RationaleCollator(family, card, stage, seed=run.seed, levels=levels, features=run.features)
     arguments = training_arguments(
         stage,
         run,

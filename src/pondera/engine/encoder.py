@@ -47,6 +47,30 @@ class PresentationCache:
         return shown
 
 
+_Key = tuple[str, tuple[str, ...], int]  # id and files of a sample, and the variant
+
+
+class FeatureStore:
+    """What a frozen tower made of pictures, handed from stage to stage while the tower and the way of showing stay.
+
+    Encoding all pictures once more costs as much as teaching a small decoder on them.
+    """
+
+    def __init__(self) -> None:
+        self._made_by: object = None
+        self._media: dict[_Key, Mapping[str, torch.Tensor]] = {}
+
+    def made_by(self, tower: object) -> dict[_Key, Mapping[str, torch.Tensor]]:
+        """The output of this tower; that of another is dropped.
+
+        Args:
+            tower: says all that the output depends on.
+        """
+        if tower != self._made_by:
+            self._made_by, self._media = tower, {}
+        return self._media
+
+
 class PromptEncoder:
     """Encodes questions about samples, with seeded variation of what is shown.
 
@@ -56,18 +80,27 @@ class PromptEncoder:
         freeze_vision: stop training the tower; where the family allows it, its output is kept instead of pixels.
         views: number of variants of each sample: of the times at which a video's frames are taken, and, where the
             tower's output is kept, of the views of each picture too.
+        features: what earlier stages kept, and where this one keeps its own.
     """
 
     def __init__(
-        self, family: Family, layout: Layout | None = None, *, freeze_vision: bool = False, views: int = 1
+        self,
+        family: Family,
+        layout: Layout | None = None,
+        *,
+        freeze_vision: bool = False,
+        views: int = 1,
+        features: FeatureStore | None = None,
     ) -> None:
         self.family = family
         self.shown = PresentationCache(layout)
         self.views = views
         self.keeps_features = family.freeze_vision() if freeze_vision else False
-        self._signature: dict[tuple[str, int], tuple[object, ...]] = {}
+        self._signature: dict[_Key, tuple[object, ...]] = {}
         self._ids: dict[tuple[tuple[object, ...], str], tuple[int, ...]] = {}
-        self._media: dict[tuple[str, int], Mapping[str, torch.Tensor]] = {}
+        self._media: dict[_Key, Mapping[str, torch.Tensor]] = {}
+        if self.keeps_features and features is not None:
+            self._media = features.made_by((family.vision_digest(), layout))
 
     def __call__(
         self, samples: Sequence[Sample], texts: Sequence[str], seeds: Sequence[int], *, change: Change | None = None
@@ -91,7 +124,7 @@ class PromptEncoder:
                 )
                 for sample, text, seed in asked
             ]
-        keys = [(sample.id, seed % self.views) for sample, _, seed in asked]
+        keys = [self._key(sample, seed) for sample, _, seed in asked]
         self._fill(samples, texts, keys)
         return [
             EncodedPrompt(self._ids[self._signature[key], text], self._media[key])
@@ -104,22 +137,25 @@ class PromptEncoder:
         Raises:
             MediaError, ManifestError, MissingExtra: as in `present`.
         """
-        if (sample.id, seed % self.views) not in self._media:
+        if self._key(sample, seed) not in self._media:
             self.shown.get(sample, seed % self.views)
+
+    def _key(self, sample: Sample, seed: int) -> _Key:
+        return sample.id, tuple(media.path for media in sample.media), seed % self.views
 
     def _shown(self, sample: Sample, seed: int, change: Change | None) -> Presentation:
         shown = self.shown.get(sample, seed % self.views)
         return shown if change is None else change(shown, sample, seed)
 
-    def _fill(self, samples: Sequence[Sample], texts: Sequence[str], keys: Sequence[tuple[str, int]]) -> None:
+    def _fill(self, samples: Sequence[Sample], texts: Sequence[str], keys: Sequence[_Key]) -> None:
         """Encode what is not kept yet. Token ids depend on the question, the words and the sizes of pictures only."""
-        fresh: dict[tuple[str, int], EncodedPrompt] = {}
+        fresh: dict[_Key, EncodedPrompt] = {}
         for sample, text, key in zip(samples, texts, keys, strict=True):
-            if key in self._media and (self._signature[key], text) in self._ids:
+            if key in self._media and (self._signature.get(key), text) in self._ids:
                 continue
-            shown = self.shown.get(sample, key[1])
+            shown = self.shown.get(sample, key[2])
             self._signature[key] = shown.signature
-            encoded = self.family.encode(shown.parts, text, jitter_seed=key[1])
+            encoded = self.family.encode(shown.parts, text, jitter_seed=key[2])
             self._ids[shown.signature, text] = encoded.ids
             if key not in self._media:
                 fresh[key] = encoded

@@ -15,7 +15,7 @@ from pondera import prompts
 from pondera.config import ColdStartStage
 from pondera.core.answers import Numbers
 from pondera.core.records import Sample
-from pondera.engine.encoder import PromptEncoder
+from pondera.engine.encoder import FeatureStore, PromptEncoder
 from pondera.engine.levels import LevelQuestion
 from pondera.engine.questions import questions
 from pondera.errors import TrainingError
@@ -54,14 +54,24 @@ class RationaleCollator:
         stage: which questions are asked of whom, and what tokens weigh.
         seed: of the augmentation, and of who is asked for an answer without a thought.
         levels: the question for the level; None asks none.
+        features: what earlier stages kept of the pictures.
     """
 
     def __init__(
-        self, family: Family, card: ModelCard, stage: ColdStartStage, *, seed: int, levels: LevelQuestion | None
+        self,
+        family: Family,
+        card: ModelCard,
+        stage: ColdStartStage,
+        *,
+        seed: int,
+        levels: LevelQuestion | None,
+        features: FeatureStore | None = None,
     ) -> None:
         self.family, self.card, self.stage = family, card, stage
         self.seed, self.levels = seed, levels
-        self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
+        self.encode = PromptEncoder(
+            family, card.view, freeze_vision=stage.freeze_vision, views=stage.views, features=features
+        )
         if stage.freeze_projector:
             family.freeze_projector()
 

@@ -94,7 +94,9 @@ class ReinforceTrainer(StageTrainer):
         train: Sequence[Sample] = kwargs["train_dataset"].items
         self.family, self.card, self.stage, self.system = family, card, stage, system
         self.folder, self.seed = run.folder, run.seed
-        self.encode = PromptEncoder(family, card.view, freeze_vision=stage.freeze_vision, views=stage.views)
+        self.encode = PromptEncoder(
+            family, card.view, freeze_vision=stage.freeze_vision, views=stage.views, features=run.features
+        )
         if stage.freeze_projector:
             family.freeze_projector()
         self.backend = open_backend(stage.rollout, family)

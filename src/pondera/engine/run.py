@@ -11,6 +11,7 @@ from typing import Any
 from pondera.config import ColdStartStage, Recipe, ReinforceStage, RejectionSampledRationales, Stage
 from pondera.engine.callbacks import check_trackers, load_callbacks
 from pondera.engine.cold_start import run_cold_start
+from pondera.engine.encoder import FeatureStore
 from pondera.engine.files import discard, new_folder, saving
 from pondera.engine.keeping import discard_candidates
 from pondera.engine.plans import StagePlan, explained, plan_stages, with_pictures
@@ -71,12 +72,14 @@ def _run_stages(recipe: Recipe, out: Path, only_stage: str | None, resume: bool)
     wait()
     plans = [explained(plan, out, recipe.seed) for plan in plans]
     previous: Path | None = None
+    features = FeatureStore()
     for plan in plans:
         name = plan.stage.name
         finished = _model_of(out, plan.stage)
         if not finished.is_dir():
             if only_stage in (None, name):
-                _run_stage(recipe, plan, plans, previous, out, resume=resume, planned=reinforcements.get(name))
+                planned = reinforcements.get(name)
+                _run_stage(recipe, plan, plans, previous, out, features, resume=resume, planned=planned)
                 gc.collect()  # a trainer is a ring of references: its memory is the next stage's
             elif names.index(name) < names.index(only_stage):
                 raise TrainingError(f"stage {only_stage!r} starts from stage {name!r}, which is not in {out}")
@@ -96,6 +99,7 @@ def _run_stage(
     plans: Sequence[StagePlan],
     previous: Path | None,
     out: Path,
+    features: FeatureStore,
     *,
     resume: bool,
     planned: Reinforcement | None,
@@ -125,6 +129,7 @@ def _run_stage(
         callbacks=recipe.tracking.callbacks,
         max_unreadable=recipe.data_of(stage).max_unreadable,
         unreadable=plan.unreadable,
+        features=features,
     )
     kept = _RUN[stage.kind](family, plan.card, stage, train, plan.validation, run, **more)
     if kept is None:

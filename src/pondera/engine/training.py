@@ -23,6 +23,7 @@ from pondera.config import ColdStartStage, PretrainStage, ReinforceStage
 from pondera.core.records import Sample
 from pondera.engine.callbacks import load_callbacks
 from pondera.engine.checkpoints import StageTrainer
+from pondera.engine.encoder import FeatureStore
 from pondera.engine.files import saving, write_text
 from pondera.engine.keeping import KeepBest, StopEarly, kept_model
 from pondera.engine.progress import Progress
@@ -49,6 +50,7 @@ class StageRun:
         callbacks: names of further callbacks.
         max_unreadable: share of pictures and held-out samples that may be unreadable.
         unreadable: keeps count of training samples; by default without a limit.
+        features: what frozen towers of earlier stages made of the pictures.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class StageRun:
     callbacks: tuple[str, ...] = ()
     max_unreadable: float = 0.05
     unreadable: Unreadable = field(default_factory=lambda: Unreadable(1, math.inf, "training sample"))
+    features: FeatureStore = field(default_factory=FeatureStore, repr=False)
 
 
 def training_arguments(

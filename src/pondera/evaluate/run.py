@@ -206,11 +206,17 @@ def load_evaluation(folder: str | Path) -> Evaluation:
         raise DatasetError(f"{path}: no such file. Make one with: pondera evaluate MANIFEST --model M --out {folder}")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        parts = (document, *(document[key] for key in ("overall", "datasets", "subsets", "protocol")))
+        if any(not isinstance(part, dict) for part in parts):
+            raise TypeError("a part of it is no object")
+        if "srcc" not in document["overall"]:
+            raise KeyError("srcc")
         metrics = {key: _revive(document[key]) for key in ("overall", "datasets", "subsets")}
         metrics |= {key: _revive(document[key]) for key in _FURTHER if key in document}
         name, protocol = document["name"], document["protocol"]
-    except (json.JSONDecodeError, KeyError) as error:
-        raise DatasetError(f"{path}: not the metrics of an evaluation ({error}); run the evaluation again") from None
+    except (ValueError, KeyError, TypeError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(f"{path}: not the metrics of an evaluation ({why}); run the evaluation again") from None
     return Evaluation(name, read_predictions(folder / "predictions.parquet"), metrics, protocol)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,7 @@ from pondera.errors import ConfigError, DatasetError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Shard:
     """One part of a run.
 
@@ -92,16 +93,16 @@ def read_receipts(folder: Path, samples: str, *, count: int | None = None) -> di
     Raises:
         DatasetError: a shard is missing, or they are not parts of one run; the message names the shard.
     """
-    paths = sorted(folder.glob(f"*-of-{count or '*'}.json"), key=lambda path: int(path.name.partition("-")[0]))
+    paths = sorted(folder.glob(f"*-of-{count or '*'}.json"), key=_shard_of)
     if not paths:
         raise DatasetError(f"{folder}: no finished shard. Run the same command with --shard 1/N to N/N first")
     count = _one_count(folder, paths)
-    missing = sorted(set(range(1, count + 1)) - {int(path.name.partition("-")[0]) for path in paths})
+    missing = sorted(set(range(1, count + 1)) - {_shard_of(path).index for path in paths})
     if missing:
         raise DatasetError(
             f"{folder}: shard {missing[0]}/{count} is not finished; run it with --shard {missing[0]}/{count}"
         )
-    facts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    facts = [_receipt(path) for path in paths]
     for path, other in zip(paths, facts, strict=True):
         for key in ("asked", "samples"):
             if key not in other:
@@ -118,11 +119,35 @@ def read_receipts(folder: Path, samples: str, *, count: int | None = None) -> di
     return merged
 
 
+def _shard_of(path: Path) -> Shard:
+    """The shard that a receipt is of, by its name."""
+    match = re.fullmatch(r"(\d+)-of-(\d+)\.json", path.name)
+    try:
+        if match is None:
+            raise ConfigError("it is not called I-of-N.json")
+        return Shard(int(match[1]), int(match[2]))
+    except ConfigError as error:
+        raise DatasetError(f"{path}: not the receipt of a shard ({error}). Delete it, and merge again") from None
+
+
+def _receipt(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(facts, dict):
+            raise ValueError(f"it holds a {type(facts).__name__}")
+    except ValueError as error:
+        raise DatasetError(
+            f"{path}: damaged ({error}). Delete it and run the command with --shard {_shard_of(path)} again, which "
+            "scores nothing twice"
+        ) from None
+    return facts
+
+
 def _one_count(folder: Path, paths: Sequence[Path]) -> int:
     """Of how many parts the receipts are; they have to agree."""
     names_of: dict[int, list[str]] = {}
     for path in paths:
-        names_of.setdefault(int(path.stem.rpartition("-")[2]), []).append(path.name)
+        names_of.setdefault(_shard_of(path).count, []).append(path.name)
     if len(names_of) > 1:
         runs = "; ".join(
             f"in {count} part{'s' if count > 1 else ''}: {', '.join(names)}"

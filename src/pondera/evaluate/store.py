@@ -54,7 +54,7 @@ class AssessmentStore:
         fingerprint: of the system, all that its scores depend on.
 
     Raises:
-        DatasetError: a file of the store is damaged anywhere but in its last line.
+        DatasetError: a file of the store is damaged anywhere but in a last line that was cut off.
     """
 
     def __init__(self, folder: str | Path, fingerprint: str) -> None:
@@ -152,16 +152,18 @@ def _read(path: Path) -> dict[str, Assessment]:
     for number, text in enumerate(lines, start=1):
         try:
             batch = json.loads(text) if text else {}
-        except json.JSONDecodeError as error:
-            if number == len(lines):  # of a process that was killed while it wrote
+            found |= {key: _revive(values) for key, values in batch.items()}
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            if number == len(lines) and isinstance(error, json.JSONDecodeError):  # its process was killed as it wrote
                 break
+            why = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise DatasetError(
-                f"{path}:{number}: not JSON ({error.msg}); remove this line, its images are then scored again"
+                f"{path}:{number}: not a batch of assessments ({why}); remove this line, its images are then scored "
+                "again"
             ) from None
-        found |= {key: _revive(values) for key, values in batch.items()}
     return found
 
 
 def _revive(values: dict[str, Any]) -> Assessment:
-    numbers = {name: math.nan if values[name] is None else values[name] for name in _NUMBERS}
+    numbers = {name: math.nan if values[name] is None else float(values[name]) for name in _NUMBERS}
     return Assessment(**{**values, **numbers, "scale": LabelScale(*values["scale"])})

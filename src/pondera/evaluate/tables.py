@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _number(where: str, name: str, value: Any) -> float:
         return plain_number(value) if isinstance(value, str) else float(value)
     except (ValueError, OverflowError):  # a whole number of four hundred digits
         raise DatasetError(
-            f"{where}: column {name!r}: {value!r} is not a number; leave the cell empty where there is none"
+            f"{where}: column {name!r}: {reprlib.repr(value)} is not a number; leave the cell empty where there is none"
         ) from None
 
 

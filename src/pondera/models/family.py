@@ -9,6 +9,7 @@ Shape letters: A position axes (1, or 3 with mRoPE), R rows, T tokens.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -251,12 +252,24 @@ class Family:
         Returns:
             Whether `precompute` may then replace pixels by the tower's output: each image is encoded once a run.
         """
-        tower = getattr(self._stock.base_model, "vision_tower", None) or getattr(self._stock.base_model, "visual", None)
-        if tower is None:
-            raise ModelError(f"{type(self.model).__name__} has no part called vision_tower or visual to freeze")
-        tower.requires_grad_(False)
+        self._vision_tower().requires_grad_(False)
         # Pieces of a sharded model come together in its root forward pass only, which `precompute` does not take.
         return hasattr(self._stock.base_model, "encode_images") and not is_sharded(self.model)
+
+    def vision_digest(self) -> str:
+        """Hash of the vision tower's weights, with their type and where they are."""
+        digest = hashlib.sha256()
+        for name, tensor in self._vision_tower().state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tensor.device}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def _vision_tower(self) -> torch.nn.Module:
+        base = self._stock.base_model
+        tower = getattr(base, "vision_tower", None) or getattr(base, "visual", None)
+        if tower is None:
+            raise ModelError(f"{type(self.model).__name__} has no part called vision_tower or visual to freeze")
+        return tower  # type: ignore[no-any-return]
 
     def freeze_projector(self) -> None:
         """Stop training what turns the tower's output into image tokens; nano's mark of the view goes on learning.

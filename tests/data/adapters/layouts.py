@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pondera.data.adapters.aesthetics import AVA
 from pondera.data.adapters.restored import PIPAL, SRIQABench
 from pondera.data.adapters.synthetic import LIVE
 
@@ -115,7 +116,7 @@ def _evalmuse(replica: Replica) -> None:
 
 def _ava(replica: Replica) -> None:
     replica.table("AVA.txt", "1 953619 2 0 0 0 0 0 0 0 0 2 1 22 1396")
-    replica.table("aesthetics_image_lists/generic_test.jpgl", "953958")
+    replica.table("aesthetics_image_lists/generic_test.jpgl", *map(str, range(1, 1 + AVA.NUM_TEST_IDS)))
     replica.files("images/953619.jpg")
 
 

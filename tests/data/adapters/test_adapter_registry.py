@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from pondera.data.adapters import adapter_names, get_adapter, register
+from pondera.data.adapters import adapter_names, get_adapter, register, tables
 from pondera.data.adapters.base import CountSource, on_scale
 from pondera.data.adapters.tables import Row, csv_rows
 from pondera.errors import ConfigError, DatasetError
@@ -56,6 +56,15 @@ def test_every_layout_cites_a_file_at_a_commit_and_no_reader_without_a_name(name
     _, _, evidence = " ".join((type(adapter).__doc__ or "").split()).partition("Evidence:")
     assert CITED.search(evidence)
     assert not re.search(r"(?i)\bpublic (reader|converter|script|copies)", evidence) or not adapter.verified
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_number_of_labels_in_each_split_is_that_of_the_text(name):
+    adapter = get_adapter(name)
+    stated = re.findall(r"\b((?:train|val|test)\w*) ([\d,]{3,})\b", adapter.splits)
+    assert adapter.split_counts == {split: int(count.replace(",", "")) for split, count in stated}
+    if {"train", "test"} <= set(adapter.split_counts):
+        assert sum(adapter.split_counts.values()) == adapter.expected_count
 
 
 def _table_line(adapter):
@@ -130,9 +139,66 @@ def test_a_short_row_and_a_missing_column_are_named(tmp_path):
         next(csv_rows(table)).text("c")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,b\nx,0,53\n", r"t\.csv:2: 3 cells, expected 2 \(a, b\); .* a decimal comma must be a dot"),
+        ("a,b,a\n1,2,3\n", r"t\.csv:1: two columns are called 'a'; rename one"),
+        ('a,b\n1,2\n1,"2\n3,4\n', r"t\.csv:3: not CSV .*close its quotes"),
+        ("a,b\n", r"t\.csv: no rows below the header \(a, b\)"),
+        ("", r"t\.csv: no rows"),
+    ],
+)
+def test_a_table_that_would_lose_values_is_refused(tmp_path, text, says):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DatasetError, match=says):
+        list(csv_rows(tmp_path / "t.csv"))
+    assert [row.text("b") for row in csv_rows(_written(tmp_path, 'a,b,\n1,"2, 3",,\n'))] == ["2, 3"]
+
+
+def _written(folder, text):
+    (folder / "t.csv").write_text(text)
+    return folder / "t.csv"
+
+
+def test_remarks_beside_the_table_of_a_workbook_are_left_alone_and_those_of_its_csv_are_not(tmp_path, monkeypatch):
+    """Cells of a workbook keep their columns; in a text file one more cell may be a decimal comma."""
+    found = [(1, ["image", "mos"]), (2, ["a.jpg", "0", "53"])]
+    monkeypatch.setattr(tables, "sheet_cells", lambda path, sheet: iter(found))
+    (row,) = tables.sheet_rows(tmp_path / "t.xlsx", None, ["image", "mos"])
+    assert row.cells == {"image": "a.jpg", "mos": "0"}
+    with pytest.raises(DatasetError, match=r"t\.csv:2: 3 cells, expected 2"):
+        list(tables.sheet_rows(tmp_path / "t.csv", None, ["image", "mos"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "says"),
+    [
+        ("koniq10k", "a.jpg,0,0,0,1,0,105,77.38,-0.5,test", r"sets\.csv:2: SD is '-0\.5', expected 0 or more"),
+        ("koniq10k", "a.jpg,0,0,0,-1,0,105,77.38,0.5,test", r"sets\.csv:2: c4 is '-1', expected 0 or more"),
+        ("koniq10k", "a.jpg,0,0,0,0,0,0,77.38,0.5,test", r"sets\.csv:2: the votes are all 0"),
+        ("csiq", "1600,1,noise,1,0.061,1.5", r"DMOS\.csv:2: label 1\.5 is outside 0\.\.1"),
+    ],
+)
+def test_a_row_that_no_command_would_take_is_refused_at_import(tmp_path, name, row, says):
+    table, header = {
+        "koniq10k": ("koniq10k_distributions_sets.csv", "image_name,c1,c2,c3,c4,c5,c_total,MOS,SD,set"),
+        "csiq": ("csiq.DMOS.csv", "image,dst_idx,dst_type,dst_lev,dmos_std,dmos"),
+    }[name]
+    (tmp_path / table).write_text(f"{header}\n{row}\n")
+    with pytest.raises(DatasetError, match=says):
+        list(get_adapter(name).samples(tmp_path))
+
+
+def test_only_the_first_row_of_bid_may_be_a_header(tmp_path):
+    (tmp_path / "DatabaseGrades.csv").write_text("image,average,,o1\n1,4.0,,3.0\ntwo,4.0,,3.0\n")
+    with pytest.raises(DatasetError, match=r"DatabaseGrades\.csv:3: image is 'two', not a number"):
+        list(get_adapter("bid").samples(tmp_path))
+
+
 def test_binary_instead_of_text_is_named(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00x")
-    with pytest.raises(DatasetError, match=r"t\.csv: not UTF-8"):
+    with pytest.raises(DatasetError, match=r"t\.csv:1: not UTF-8"):
         list(csv_rows(tmp_path / "t.csv"))
 
 

@@ -104,6 +104,11 @@ def test_more_columns_are_read_by_their_own_or_other_names(hub):
     assert (sample.text, sample.id) == ("a cat", "i7")
 
 
+def test_validation_in_a_column_is_val_as_in_a_name_of_a_file(hub):
+    hub.write("a.parquet", image=[PNG, JPEG], MOS=[3.0, 3.0], split=["validation", "test"])
+    assert [sample.split for sample in hub.read()] == ["val", "test"]
+
+
 def test_values_inside_a_column_are_named_by_their_path(hub):
     talk = [{"from": "human", "value": "Rate it."}, {"from": "gpt", "value": "3.5"}]
     hub.write("a.parquet", images=[[PNG]], conversations=[talk], annotation=[{"quality": 2}])

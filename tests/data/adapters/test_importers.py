@@ -1,6 +1,7 @@
 """The checks of every import, published lists, and data of one's own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,37 @@ def test_a_cut_label_file_is_not_a_whole_set(tmp_path):
     (warning,) = import_samples(samples, **ABOUT).warnings
     assert "1 labels read" in warning and "cannot be noticed" in warning and "https://example.org" in warning
     assert not import_samples(samples, title="mine", source=None).warnings
+
+
+def test_a_split_of_another_size_is_said_with_the_files_that_were_counted(tmp_path):
+    samples = [replace(_sample(tmp_path, name), split="train") for name in ("a.png", "b.png")]
+    samples.append(_sample(tmp_path, "c.png"))
+    about = {**ABOUT, "split_counts": {"train": 2, "test": 1}, "label_files": [Path("Set/t.csv")]}
+    with pytest.raises(
+        DatasetError,
+        match=r"Set: split test has 0 labels instead of 1: a cut file or another release \(counted in Set/t\.csv\)",
+    ):
+        import_samples(samples, expected_count=3, **about)
+    warnings = import_samples(samples, expected_count=4, partial=True, **about).warnings
+    assert warnings == (
+        "Set: taken in part: 3 labels instead of 4",
+        "Set: taken in part: split test has 0 labels instead of 1",
+        "Set: 1 labels are in no split: no table of the owner names them",
+    )
+
+
+def test_a_published_list_states_the_splits_and_files_that_are_counted(tmp_path):
+    source = open_source("visualquality-r1/kadid10k", tmp_path, Options())
+    assert source.split_counts == {"train": 6_125, "val": 2_000, "test": 2_000}
+    assert [path.name for path in source.label_files][1] == "KADID-10K_val_set.txt"
+
+
+@pytest.mark.parametrize("levels", [["a", 1, 0, 0, 0], 0.5, [None] * 5, [-1, 1, 0, 0, 0], [0] * 5, [0, 1, 0], []])
+def test_shares_of_deqa_that_are_none_name_file_and_entry(tmp_path, levels):
+    file = tmp_path / "d.json"
+    file.write_text(json.dumps([{"image": "b.jpg", "gt_score_norm": 1.0, "level_probs": levels}]))
+    with pytest.raises(DatasetError, match=r"d\.json:1 \(entry\): level_probs is .*, expected five shares"):
+        list(deqa_samples(file, dataset="d", media=tmp_path))
 
 
 def test_two_labels_for_one_sample_and_nothing_at_all_are_refused(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.data.adapters.layouts import LAYOUTS
 
@@ -21,6 +23,7 @@ def _import(name, root, *, check_media=True, partial=False) -> Imported:
         title=source.title,
         source=source.origin,
         missing_labels=source.missing_labels,
+        label_files=source.label_files,
         check_media=check_media,
         partial=partial,
     )
@@ -59,6 +62,29 @@ def test_each_media_file_that_is_missing_is_named_by_the_name_that_it_should_hav
             _import(name, replica.root)
         assert path.name.lower() in str(caught.value).lower()
         path.with_suffix(".away").rename(path)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("content", [b"", b"404: Not Found", b"<!DOCTYPE html>\n<html>\n</html>\n", bytes(range(256))])
+def test_a_failed_download_in_place_of_a_label_file_is_named(name, content, replica):
+    LAYOUTS[name](replica)
+    for path in replica.label_files[:3]:
+        whole = path.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(DatasetError, match=re.escape(path.name)):
+            _import(name, replica.root, check_media=False)
+        path.write_bytes(whole)
+
+
+def test_a_spreadsheet_that_is_none_is_named_with_the_way_out(replica):
+    path = replica.root / "Annotations" / "MOS and Image attribute scores.xlsx"
+    path.parent.mkdir()
+    for content in (b"", b"<html>", b"PK\x03\x04 cut"):
+        path.write_bytes(content)
+        with pytest.raises(
+            DatasetError, match=r"scores\.xlsx: not a spreadsheet that can be read .* Download it again"
+        ):
+            _import("spaq", replica.root, check_media=False)
 
 
 @pytest.mark.parametrize("adapter", [PIPAL, SRIQABench])

@@ -89,6 +89,8 @@ def test_words_have_the_numbers_that_levels_give_them(read):
         (("path,rating", "a.jpg,3"), r"no column 'file'; there are path, rating\. .*--columns file=path,mos=rating$"),
         (("a.jpg,3.5", "b.jpg,4"), r"first line must name the columns, and looks like a row.*no column 'file'"),
         (("file,mos", "a.jpg,3,5"), r"scores\.csv:2: 3 cells, expected 2 \(file, mos\); a cell that holds a comma"),
+        (("file,mos,mos_std", "a.jpg,3,-1"), r"scores\.csv:2: mos_std is '-1', expected 0 or more"),
+        (("file,mos,text", 'a.jpg,3,"a', "b.jpg,3,b"), r"scores\.csv:2: not CSV .*close its quotes"),
         (("file,mos", "a.jpg"), r"scores\.csv:2: 1 cells, expected 2"),
         (("file,mos", 'a.jpg,"3,5"'), r"scores\.csv:2: mos is '3,5'; write it with a dot, or separate cells by semi"),
         (("file,mos", "a.jpg,good"), r"mos is 'good', a word; .* --levels bad=1,poor=2"),
@@ -119,5 +121,5 @@ def test_other_files_are_no_tables(read, tmp_path):
     for place, says in (("book.xlsx", "save its sheet as CSV"), (".", "a folder"), ("none.csv", "no such table")):
         with pytest.raises(DatasetError, match=says):
             list(csv_samples(tmp_path / place, **arguments))
-    with pytest.raises(DatasetError, match=r"not UTF-8 text\. .*CSV UTF-8"):
+    with pytest.raises(DatasetError, match=r"not UTF-8 text\. .*saves yours as UTF-8"):
         read("file,mos", "ä.jpg,3", encoding="latin-1")

@@ -66,6 +66,23 @@ def write_clip(
     return [float(tick * base) for tick in ticks]
 
 
+def repeat_clip(source: Path, target: Path, times: int) -> None:
+    """A long clip for little: the packets of a short one (without B-frames), over and over."""
+    import av
+
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        stream = given.streams.video[0]
+        packets = [packet for packet in given.demux(stream) if packet.size]
+        span = sum(packet.duration or 0 for packet in packets)
+        copied = output.add_stream_from_template(stream)
+        for n in range(times):
+            for packet in packets:
+                again = av.Packet(bytes(packet))
+                again.pts, again.dts = (tick + n * span for tick in (packet.pts, packet.dts))
+                again.time_base, again.stream, again.is_keyframe = packet.time_base, copied, packet.is_keyframe
+                output.mux(again)
+
+
 def _mux(output: Any, packets: Any, shift: int) -> None:
     for packet in packets:
         if shift:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
-from pondera.data.adapters.base import Adapter, first_file, tested
+from pondera.data.adapters.base import Adapter, first_file, refuse_no_votes, tested
 from pondera.data.adapters.tables import csv_rows, spaced_rows
-from pondera.errors import DatasetError
 
 _TEN_POINT = LabelScale(1.0, 10.0)
 
@@ -36,17 +36,30 @@ class AVA(Adapter):
     licence = "images belong to their photographers; research only"
     source = "https://github.com/mtobeiyf/ava_downloader"
 
+    NUM_TEST_IDS = 20_000  # of the owner's list; a few of these images are not in AVA.txt
+
+    def missing_labels(self, root: Path) -> list[str]:
+        """The list of the test, where it is cut: what it lacks would count as train."""
+        num_ids = len(self._test_ids(root))
+        if num_ids == self.NUM_TEST_IDS:
+            return []
+        return [f"aesthetics_image_lists/generic_test.jpgl ({num_ids:,} ids instead of {self.NUM_TEST_IDS:,})"]
+
+    def _table(self, root: Path) -> Path:
+        return self.file(root, "AVA.txt", "AVA_dataset/AVA.txt")
+
+    def _test_ids(self, root: Path) -> set[str]:
+        lists = self.file(self._table(root).parent, "aesthetics_image_lists/generic_test.jpgl")
+        return {f"{row.number('id'):.0f}" for row in spaced_rows(lists, ["id"])}
+
     def samples(self, root: Path) -> Iterator[Sample]:
         """In the order of AVA.txt."""
-        table = self.file(root, "AVA.txt", "AVA_dataset/AVA.txt")
-        lists = self.file(table.parent, "aesthetics_image_lists/generic_test.jpgl")
-        test = {row.text("id") for row in spaced_rows(lists, ["id"])}
+        table, test = self._table(root), self._test_ids(root)
         grades = range(1, 11)
         for row in spaced_rows(table, ["index", "id", *map(str, grades), "tag1", "tag2", "challenge"]):
-            counts = [row.number(str(grade)) for grade in grades]
+            counts = [row.number(str(grade), low=0.0) for grade in grades]
             total = math.fsum(counts)
-            if total <= 0 or min(counts) < 0:
-                raise DatasetError(f"{row.where}: the votes are {counts}; at least one must be positive, none negative")
+            refuse_no_votes(row, counts)
             mos = math.fsum(g * n for g, n in zip(grades, counts, strict=True)) / total
             variance = math.fsum((g - mos) ** 2 * n for g, n in zip(grades, counts, strict=True)) / total
             item = row.text("id")
@@ -78,6 +91,7 @@ class TAD66K(Adapter):
     expected_count = 66_327
     count_from = "owner's files"
     splits = "train 52,248, test 14,079: the owner's two tables"
+    split_counts = MappingProxyType({"train": 52_248, "test": 14_079})
     licence = "not stated; photographs of Flickr"
     source = "https://github.com/woshidandan/TANet-image-aesthetics-and-quality-assessment"
 
@@ -138,6 +152,7 @@ class PARA(Adapter):
     expected_count = 31_220
     count_from = "list"
     splits = "train 28,220, test 3,000: the owner's two tables"
+    split_counts = MappingProxyType({"train": 28_220, "test": 3_000})
     licence = "research only (OPPO)"
     source = "https://cv-datasets.institutecv.com/#/data-sets"
 
@@ -154,8 +169,8 @@ class PARA(Adapter):
                     item,
                     row.number("aestheticScore_mean"),
                     tested(root / "imgs" / item),
-                    mos_std=row.number("aestheticScore_std"),
-                    votes=tuple(row.number(f"aestheticScore_{half / 2:.1f}") for half in range(2, 11)),
+                    mos_std=row.number("aestheticScore_std", low=0.0),
+                    votes=tuple(row.number(f"aestheticScore_{half / 2:.1f}", low=0.0) for half in range(2, 11)),
                     targets=targets,
                     subset=row.text("semantic") if row.has("semantic") else None,
                     split=split,
@@ -184,6 +199,7 @@ class AADB(Adapter):
     expected_count = 9_958
     count_from = "list"
     splits = "train 8,458, val 500, test 1,000: the owner's three lists"
+    split_counts = MappingProxyType({"train": 8_458, "val": 500, "test": 1_000})
     licence = "photographs under Creative Commons; research only"
     source = "https://github.com/aimerykong/deepImageAestheticsAnalysis"
 

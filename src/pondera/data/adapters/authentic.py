@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from statistics import stdev
+from types import MappingProxyType
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
 from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, tested
@@ -35,6 +36,7 @@ class KonIQ10k(Adapter):
     expected_count = 10_073
     count_from = "owner's files"
     splits = "train 7,058, val 1,000, test 2,015: column `set` of the owner's file"
+    split_counts = MappingProxyType({"train": 7_058, "val": 1_000, "test": 2_015})
     licence = "labels and images for research; images under their Flickr (CC) licences"
     source = "http://database.mmsp-kn.de/koniq-10k-database.html, the table from github.com/subpic/koniq"
 
@@ -52,8 +54,8 @@ class KonIQ10k(Adapter):
                 item,
                 row.number("MOS"),
                 tested(folder / item),
-                mos_std=FIVE_POINT.convert_std(row.number("SD"), _PERCENT),
-                votes=tuple(row.number(f"c{grade}") for grade in range(1, 6)),
+                mos_std=FIVE_POINT.convert_std(row.number("SD", low=0.0), _PERCENT),
+                votes=tuple(row.number(f"c{grade}", low=0.0) for grade in range(1, 6)),
                 split=_KONIQ_SPLITS[part],
             )
 
@@ -121,7 +123,7 @@ class LiveChallenge(Adapter):
         for row in islice(mat_rows(paths, variables), self._NUM_TRAINING_IMAGES, None):
             item = row.text("Images")
             media = tested(root / "Images" / item)
-            yield self.sample(row, item, row.number("MOS"), media, mos_std=row.number("StdDev"))
+            yield self.sample(row, item, row.number("MOS"), media, mos_std=row.number("StdDev", low=0.0))
 
 
 class BID(Adapter):
@@ -146,8 +148,8 @@ class BID(Adapter):
     def samples(self, root: Path) -> Iterator[Sample]:
         """In the order of the sheet."""
         table = self.file(root, "DatabaseGrades.xlsx", "DatabaseGrades.csv")
-        for line, cells in enumerate(sheet_cells(table), start=1):
-            if not cells or not _is_number(cells[0]):
+        for number, (line, cells) in enumerate(sheet_cells(table)):
+            if number == 0 and not _is_number(cells[0]):
                 continue  # the header
             row = Row(table, line, dict(zip(("image", "mos"), cells, strict=False)))
             item = f"DatabaseImage{int(row.number('image')):04d}.JPG"
@@ -220,6 +222,7 @@ class BIQ2021(Adapter):
     expected_count = 12_000
     count_from = "owner's files"
     splits = "train 10,000, test 2,000: the owner's two tables"
+    split_counts = MappingProxyType({"train": 10_000, "test": 2_000})
     licence = "none stated; subset ss03 comes from Unsplash"
     source = "https://github.com/nisarahmedrana/BIQ2021"
 
@@ -255,6 +258,7 @@ class FLIVE(Adapter):
     expected_count = 39_810
     count_from = "owner's files"
     splits = "test 1,827 (larger than 640 pixels): an owner's table; val, train: unverified, their table was not seen"
+    split_counts = MappingProxyType({"test": 1_827})
     licence = "free for research, with citation"
     source = (
         "https://github.com/baidut/PaQ-2-PiQ (folder database/); images: https://github.com/niu-haoran/FLIVE_Database"

@@ -10,7 +10,9 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from pondera.core.records import LabelScale, Media, MediaKind, Sample
@@ -37,6 +39,7 @@ class Adapter(ABC):
         count_from: what was counted: a public copy of the owner's label files, a list that others publish, or nothing
             (print: a number in publications); unknown where no count is expected.
         splits: the official splits and where they come from; "none" when there are none.
+        split_counts: labels of each split whose number is known.
         licence: terms of use in a few words.
         source: where to download it.
         verified: whether there is public evidence for the layout of the owner's files.
@@ -51,6 +54,7 @@ class Adapter(ABC):
     expected_count: ClassVar[int | None]
     count_from: ClassVar[CountSource]
     splits: ClassVar[str] = "none"
+    split_counts: ClassVar[Mapping[str, int]] = MappingProxyType({})
     licence: ClassVar[str]
     source: ClassVar[str]
     verified: ClassVar[bool] = True
@@ -85,14 +89,21 @@ class Adapter(ABC):
         """
         return []
 
+    @cached_property
+    def label_files(self) -> list[Path]:
+        """Those that `file` has found so far, each once: what a wrong count is about."""
+        return []
+
     def file(self, root: Path, *names: str) -> Path:
-        """The first of these files or folders that exists below `root`.
+        """The first of these label files, or folders of them, that exists below `root`.
 
         Raises:
             DatasetError: none does; says what to download and from where.
         """
         for name in names:
             if (root / name).exists():
+                if root / name not in self.label_files:
+                    self.label_files.append(root / name)
                 return root / name
         others = f" (or {', '.join(names[1:])})" if names[1:] else ""
         raise DatasetError(
@@ -122,8 +133,9 @@ class Adapter(ABC):
                 `name/reference`, so that equal names in two data sets stay two contents.
 
         Raises:
-            DatasetError: the label is not on the scale.
+            DatasetError: the label is not on the scale, or nobody voted.
         """
+        refuse_no_votes(row, more.get("votes"))
         scale = scale or self.scale
         assert scale is not None  # an adapter without a scale passes the observed one
         if more.get("reference"):
@@ -152,6 +164,16 @@ def on_scale(mos: float, scale: LabelScale, row: Row, way_out: str = "correct th
     if math.isnan(mos) or abs(mos - nearest) > 1e-9 * scale.width:
         raise DatasetError(f"{row.where}: label {mos:g} is outside {scale.low:g}..{scale.high:g}; {way_out}")
     return nearest
+
+
+def refuse_no_votes(row: Row, votes: Sequence[float] | None) -> None:
+    """Refuse votes of nobody; negative ones are refused where they are read.
+
+    Raises:
+        DatasetError: there are votes, and all are 0.
+    """
+    if votes is not None and not any(votes):
+        raise DatasetError(f"{row.where}: the votes are all 0; correct the row, or remove it")
 
 
 def observed_scale(labels: Iterable[float], where: Path) -> LabelScale:

@@ -41,7 +41,7 @@ class AGIQA3K(Adapter):
                 item,
                 row.number("mos_quality"),
                 tested(folder / item),
-                mos_std=row.number("std_quality"),
+                mos_std=row.number("std_quality", low=0.0),
                 targets={"alignment": row.number("mos_align")},
                 text=prompt,
                 reference=prompt,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
-from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, tested
+from pondera.data.adapters.base import Adapter, FileIndex, observed_scale, on_scale, tested
 from pondera.data.adapters.tables import Row, csv_rows, mat_rows, sheet_rows, spaced_rows
 from pondera.errors import DatasetError
 
@@ -44,6 +45,7 @@ class KADID10k(Adapter):
     expected_count = 10_125
     count_from = "list"
     splits = "none official; train 6,125, val 2,000, test 2,000 by reference, from VisualQuality-R1"
+    split_counts = MappingProxyType({"train": 6_125, "val": 2_000, "test": 2_000})
     licence = "research; pristine images of Pixabay"
     source = "http://database.mmsp-kn.de/kadid-10k-database.html"
 
@@ -66,7 +68,7 @@ class KADID10k(Adapter):
                 item,
                 row.number("dmos"),
                 tested(root / "images" / item, root / "images" / reference),
-                mos_std=row.number("var"),
+                mos_std=row.number("var", low=0.0),
                 reference=Path(reference).stem,
                 subset=self._TYPES[kind - 1],
                 split="val" if content in self._VAL else "test" if content in self._TEST else "train",
@@ -118,7 +120,7 @@ class TID2013(Adapter):
                 item,
                 row.number("mos"),
                 tested(distorted.path(item), references.path(f"{reference}.BMP")),
-                mos_std=deviation.number("std"),
+                mos_std=deviation.number("std", low=0.0),
                 reference=reference,
                 subset=self._TYPES[kind - 1],
                 meta={"level": level},
@@ -158,9 +160,9 @@ class CSIQ(Adapter):
             yield self.sample(
                 row,
                 item,
-                1.0 - row.number("dmos"),
+                1.0 - on_scale(row.number("dmos"), self.scale, row),
                 tested(distorted.path(item), pristine.path(f"{reference}.png")),
-                mos_std=row.number("dmos_std"),
+                mos_std=row.number("dmos_std", low=0.0),
                 reference=reference,
                 subset=kind,
                 meta={"level": level},
@@ -210,7 +212,7 @@ class LIVE(Adapter):
                 scale.low + scale.high - row.number("dmos"),
                 tested(root / folder / file, root / "refimgs" / reference),
                 scale=scale,
-                mos_std=row.number("std"),
+                mos_std=row.number("std", low=0.0),
                 reference=Path(reference).stem,
                 subset=folder,
             )

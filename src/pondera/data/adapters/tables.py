@@ -5,17 +5,19 @@ Every value comes with the file and line it stands on, so that an error can name
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from pondera.errors import DatasetError, MissingExtra
+from pondera.data.text_files import csv_cells, opened, plain_number
+from pondera.errors import DatasetError, MissingExtra, PonderaError
 
+_IS_IT = "is it the owner's file?"
+_IN_QUOTES = "a cell that holds a comma must stand in quotes, and a decimal comma must be a dot"
 _FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
@@ -50,23 +52,26 @@ class Row:
         what = "is empty" if column in self.cells else f"is missing; there are {', '.join(self.cells)}"
         raise DatasetError(f"{self.where}: column {column!r} {what}")
 
-    def number(self, column: str, *, decimal: str = ".") -> float:
+    def number(self, column: str, *, decimal: str = ".", low: float = -math.inf) -> float:
         """The number of a cell.
 
         Args:
             column: its column.
             decimal: the decimal mark.
+            low: the smallest that it can be; 0 for deviations and votes.
 
         Raises:
-            DatasetError: it is no finite number.
+            DatasetError: it is no finite number, or below `low`.
         """
         text = self.text(column)
         try:
-            value = float(text.replace(decimal, "."))
+            value = plain_number(text.replace(decimal, "."))
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
             raise DatasetError(f"{self.where}: {column} is {text!r}, not a number; correct the row")
+        if value < low:
+            raise DatasetError(f"{self.where}: {column} is {text!r}, expected {low:g} or more; correct the row")
         return value
 
     def flag(self, column: str) -> bool:
@@ -86,18 +91,25 @@ class Row:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
-    """A text file, UTF-8 with or without a byte order mark.
+def damage_named(path: Path, what: str) -> Iterator[None]:
+    """Turn what a library raises over a damaged file into one line.
+
+    Args:
+        path: the file.
+        what: it should be.
 
     Raises:
-        DatasetError: it is something else.
+        DatasetError: in place of any other error.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield file
-    except UnicodeDecodeError:
+        yield
+    except PonderaError:
+        raise
+    except Exception as error:  # readers fail over web pages and cut files in as many ways as they have lines
+        why = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(
-            f"{path}: not UTF-8 text. An owner's file must be unpacked; a spreadsheet program saves yours as CSV UTF-8"
+            f"{path}: not {what} that can be read ({why}): a cut download, or a web page in its place. Download it "
+            "again"
         ) from None
 
 
@@ -110,27 +122,26 @@ def csv_rows(path: Path, columns: Sequence[str] = (), *, delimiter: str = ",") -
         delimiter: one character.
 
     Raises:
-        DatasetError: the file is not UTF-8 text, or a row has fewer cells than there are columns.
+        DatasetError: the file is not UTF-8 text or holds no rows, two columns have one name, or a row has fewer or
+            more cells than there are columns.
     """
-    with opened(path) as file:
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-        names: Sequence[str] = columns or [name.strip() for name in next(reader, [])]
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield _row(path, reader.line_num, names, cells)
+    rows = csv_cells(path, delimiter=delimiter)
+    line, names = (0, columns) if columns else next(rows, (1, []))
+    names = [name.strip() for name in names]
+    refuse_twice(path, line, names)
+    yield from _some_rows(path, (row_of(path, n, names, cells) for n, cells in rows), () if columns else names)
 
 
 def spaced_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Rows of a text file without a header, separated by spaces and commas in any mixture.
 
     Raises:
-        DatasetError: the file is not UTF-8 text, or a row has fewer cells than there are columns.
+        DatasetError: the file is not UTF-8 text or holds no rows, or a row has fewer or more cells than there are
+            columns.
     """
     with opened(path) as file:
-        for line, text in enumerate(file, start=1):
-            cells = text.replace(",", " ").split()
-            if cells:
-                yield _row(path, line, columns, cells)
+        lines = ((line, text.replace(",", " ").split()) for line, text in enumerate(file, start=1))
+        yield from _some_rows(path, (row_of(path, line, columns, cells, _IS_IT) for line, cells in lines if cells))
 
 
 def sheet_rows(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterator[Row]:
@@ -142,30 +153,28 @@ def sheet_rows(path: Path, sheet: str | None, columns: Sequence[str]) -> Iterato
         columns: those that are needed. Others come along.
 
     Raises:
-        DatasetError: no row is such a header.
+        DatasetError: no row is such a header, one of `columns` is there twice, or no row stands below it.
         MissingExtra: reading .xlsx needs openpyxl.
     """
-    names: Sequence[str] | None = None
-    for line, cells in enumerate(sheet_cells(path, sheet), start=1):
-        if names is not None:
-            if any(cells):
-                yield _row(path, line, names, cells)
-        elif set(columns) <= set(cells):
-            names = cells
-    if names is None:
-        raise DatasetError(f"{path}: no row holds the columns {', '.join(columns)}; is it the owner's file?")
+    rows = sheet_cells(path, sheet)
+    line, names = next(((n, cells) for n, cells in rows if set(columns) <= set(cells)), (0, []))
+    if not names:
+        raise DatasetError(f"{path}: no row holds the columns {', '.join(columns)}; {_IS_IT}")
+    refuse_twice(path, line, [name for name in names if name in columns])
+    if path.suffix.lower() == ".xlsx":  # its cells keep their columns; remarks may stand to the right of the header
+        rows = ((n, cells[: len(names)]) for n, cells in rows)
+    yield from _some_rows(path, (row_of(path, n, names, cells, _IS_IT) for n, cells in rows), columns)
 
 
-def sheet_cells(path: Path, sheet: str | None = None) -> Iterator[list[str]]:
-    """All rows of a spreadsheet as text; numbers keep all their digits.
+def sheet_cells(path: Path, sheet: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a spreadsheet that hold anything, each with its line, as text; numbers keep all their digits.
 
     Raises:
-        DatasetError: there is no such sheet, or the file is no .xlsx or .csv.
+        DatasetError: there is no such sheet, or the file is no .xlsx or .csv, or damaged.
         MissingExtra: reading .xlsx needs openpyxl.
     """
     if path.suffix.lower() == ".csv":
-        with opened(path) as file:
-            yield from ([cell.strip() for cell in cells] for cells in csv.reader(file))
+        yield from ((line, [cell.strip() for cell in cells]) for line, cells in csv_cells(path))
         return
     if path.suffix.lower() != ".xlsx":
         raise DatasetError(f"{path}: open this file in a spreadsheet program and save it as .xlsx or .csv")
@@ -175,14 +184,13 @@ def sheet_cells(path: Path, sheet: str | None = None) -> Iterator[list[str]]:
         raise MissingExtra(
             f"{path} is a spreadsheet; save it as {path.with_suffix('.csv').name}, or read it with openpyxl", "datasets"
         ) from None
-    workbook = load_workbook(path, read_only=True, data_only=True)
-    try:
+    with damage_named(path, "a spreadsheet"), closing(load_workbook(path, read_only=True, data_only=True)) as workbook:
         if sheet is not None and sheet not in workbook.sheetnames:
             raise DatasetError(f"{path}: no sheet {sheet!r}; there are {', '.join(workbook.sheetnames)}")
-        for values in (workbook[sheet] if sheet else workbook.worksheets[0]).iter_rows(values_only=True):
-            yield ["" if value is None else str(value).strip() for value in values]
-    finally:
-        workbook.close()
+        page = workbook[sheet] if sheet else workbook.worksheets[0]
+        for line, values in enumerate(page.iter_rows(values_only=True), start=1):
+            if any(value is not None for value in values):
+                yield line, ["" if value is None else str(value).strip() for value in values]
 
 
 def mat_rows(paths: Mapping[str, Path], variables: Mapping[str, str]) -> Iterator[Row]:
@@ -215,19 +223,18 @@ def json_entries(path: Path) -> list[dict[str, Any]]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: not JSON ({error}); download it again") from None
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise DatasetError(f"{path}: expected a list of objects; is it the owner's file?")
+        raise DatasetError(f"{path}: expected a list of objects; {_IS_IT}")
     return content
 
 
 def _mat_vector(path: Path, variable: str) -> list[str]:
     from scipy.io import loadmat
 
-    try:
-        content: dict[str, Any] = loadmat(path)
-    except NotImplementedError:  # SciPy's word for version 7.3, which is HDF5
-        raise DatasetError(f"{path}: MATLAB format 7.3 is not read here; save it again with: save -v7") from None
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"{path}: not a readable MATLAB file ({error}); download it again") from None
+    with damage_named(path, "a MATLAB file"):
+        try:
+            content: dict[str, Any] = loadmat(path)
+        except NotImplementedError:  # SciPy's word for version 7.3, which is HDF5
+            raise DatasetError(f"{path}: MATLAB format 7.3 is not read here; save it again with: save -v7") from None
     if variable not in content:
         names = [name for name in content if not name.startswith("__")]
         raise DatasetError(f"{path}: no variable {variable!r}; there are {', '.join(names)}")
@@ -241,7 +248,40 @@ def _mat_text(value: Any) -> str:
     return str(value)
 
 
-def _row(path: Path, line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
-    if len(cells) < len(names):
-        raise DatasetError(f"{path}:{line}: {len(cells)} cells, expected {len(names)} ({', '.join(names)})")
+def row_of(path: Path, line: int, names: Sequence[str], cells: Sequence[str], way_out: str = _IN_QUOTES) -> Row:
+    """The row of these cells; empty ones behind the last column are those of a spreadsheet.
+
+    Args:
+        path: the table.
+        line: where the row stands.
+        names: of its columns.
+        cells: of the row.
+        way_out: last part of the message.
+
+    Raises:
+        DatasetError: there are fewer or more cells than columns: values would stand under wrong names.
+    """
+    if len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
+        raise DatasetError(f"{path}:{line}: {len(cells)} cells, expected {len(names)} ({', '.join(names)}); {way_out}")
     return Row(path, line, {name: cell for name, cell in zip(names, cells, strict=False) if name})
+
+
+def refuse_twice(path: Path, line: int, names: Sequence[str]) -> None:
+    """Refuse a header in which a name is there twice: one of the two columns would be lost.
+
+    Raises:
+        DatasetError: it is.
+    """
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice:
+        raise DatasetError(f"{path}:{line}: two columns are called {twice!r}; rename one")
+
+
+def _some_rows(path: Path, rows: Iterator[Row], header: Sequence[str] = ()) -> Iterator[Row]:
+    """These rows, of which there must be one: the line of a failed download would pass for a header."""
+    first = next(rows, None)
+    if first is None:
+        below = f" below the header ({', '.join(header)[:60]})" if header else ""
+        raise DatasetError(f"{path}: no rows{below}; is the file whole? Write or download it again")
+    yield first
+    yield from rows

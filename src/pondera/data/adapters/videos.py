@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 
 from pondera.core.records import FIVE_POINT, LabelScale, Sample
 from pondera.data.adapters.base import Adapter, FileIndex, first_file, observed_scale, tested
@@ -18,8 +19,9 @@ class LSVQ(Adapter):
     Files: <root>/labels_train_test.csv, <root>/labels_test_1080p.csv, <root>/<name>.mp4.
     Columns used, of 38: `name`, `mos`, `is_test` (only in the first table). A row of the first has
     `yfcc-batch1/747`, 67.75, True; one of the second `yfcc-batch1/722`, 78.774.
-    No count is asserted: a copy of the tables has 35,499 and 3,573 rows, publications say 39,075 and differ about the
-    splits (28,056 train; 7,182, 7,186 or 7,400 test; 3,573 or 3,600 of 1080p).
+    No total is asserted: a copy of the tables has 35,499 and 3,573 rows, publications say 39,075 and differ about the
+    splits (28,056 train; 7,182, 7,186 or 7,400 test; 3,573 or 3,600 of 1080p). Of the second table 3,573 are: the copy
+    and the list of PreResQ-R1 have as many.
     Citation: Ying, Mandal, Ghadiyaram, Bovik, CVPR 2021.
     Evidence: the owner's baidut/PatchVQ@8062f90:README.md and json/LSVQ.json there (tables, `is_test`);
     winwinwenwen77/ModularBVQA@23391f7:data/LSVQ_whole_test.csv (all columns; the test part of the first table) and
@@ -33,7 +35,8 @@ class LSVQ(Adapter):
     scale = _PERCENT
     expected_count = None
     count_from = "unknown"
-    splits = "train, test: column `is_test`; test_1080p: the owner's second table"
+    splits = "train, test: column `is_test`; test_1080p 3,573: the owner's second table"
+    split_counts = MappingProxyType({"test_1080p": 3_573})
     licence = "free for research, with citation"
     source = "https://github.com/baidut/PatchVQ"
 
@@ -142,7 +145,7 @@ class YouTubeUGC(Adapter):
                 f"{item}.mp4",
                 row.number("MOS full"),
                 tested(path),
-                mos_std=row.number("std full") if row.has("std full") else None,
+                mos_std=row.number("std full", low=0.0) if row.has("std full") else None,
                 subset=row.text("category") if row.has("category") else None,
             )
 

@@ -156,7 +156,7 @@ def labelled_sample(
     more: dict[str, Any] = {"split": split} if split else {}
     more |= {name: row.text(there[name]) for name in ("split", "reference", "subset", "text") if name in there}
     if "mos_std" in there:
-        more["mos_std"] = row.number(there["mos_std"], decimal=decimal)
+        more["mos_std"] = row.number(there["mos_std"], decimal=decimal, low=0.0)
     return Sample(
         id=row.text(there["id"]) if "id" in there else f"{dataset}/{item}",
         media=(Media(path.as_posix()),),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.data.adapters.base import on_scale
@@ -54,14 +56,27 @@ def deqa_samples(file: Path, *, dataset: str, media: Path) -> Iterator[Sample]:
     split = next((name for name in ("train", "test") if file.name.startswith(f"{name}_")), None)
     for number, entry in enumerate(json_entries(file), start=1):
         row = Row(file, number, {key: str(entry.get(key, "")) for key in ("image", "gt_score_norm", "std_norm")})
-        levels = entry.get("level_probs")
         yield Sample(
             id=f"{dataset}/{row.text('image')}",
             media=(Media((media / row.text("image")).as_posix()),),
             dataset=dataset,
             mos=on_scale(row.number("gt_score_norm"), FIVE_POINT, row),
-            mos_std=row.number("std_norm") if row.has("std_norm") else None,
+            mos_std=row.number("std_norm", low=0.0) if row.has("std_norm") else None,
             scale=FIVE_POINT,
-            votes=tuple(map(float, reversed(levels))) if levels else None,
+            votes=_votes(row, entry.get("level_probs")),
             split=split,
         )
+
+
+def _votes(row: Row, levels: Any) -> tuple[float, ...] | None:
+    """Shares of the five levels, worst first; None where the entry has none."""
+    if levels is None:
+        return None
+    is_share = isinstance(levels, list) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf for value in levels
+    )
+    if not is_share or len(levels) != 5 or not any(levels):
+        raise DatasetError(
+            f"{row.where} (entry): level_probs is {levels!r}, expected five shares of 0 or more; correct the entry"
+        )
+    return tuple(map(float, reversed(levels)))

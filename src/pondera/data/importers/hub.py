@@ -40,7 +40,7 @@ def huggingface_samples(
         media: folder for the images. An image cell may also hold a path: that file stays where it is.
 
     The split is that of the column, if there is one, else that of the file: train-00000-of-00002.parquet or
-    train/0000.parquet. A file called `validation` is val.
+    train/0000.parquet. `validation` is val in both.
 
     Raises:
         ConfigError: a field is unknown.
@@ -57,6 +57,8 @@ def huggingface_samples(
             for number, entry in enumerate(read(sorted({path[0] for path in path_of.values()})), start=1):
                 values = {field: _value(shard, number, entry, path) for field, path in path_of.items()}
                 cell = values.pop("image")
+                if isinstance(values.get("split"), str):
+                    values["split"] = _SPLITS.get(values["split"].strip().lower(), values["split"])
                 cells = {chosen[field]: _text(value, words.get(chosen[field])) for field, value in values.items()}
                 row = Row(shard, number, cells)
                 path = _image(row, cell, media / f"{'-'.join(place.parts)}-{number:06d}", (root, shard.parent))

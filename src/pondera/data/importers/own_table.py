@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pondera.core.records import Sample
-from pondera.data.adapters.tables import Row, opened
+from pondera.data.adapters.tables import Row, refuse_twice, row_of
 from pondera.data.images import is_image_file
 from pondera.data.importers.fields import CSV_FIELDS, Labels, choose_columns, labelled_sample
+from pondera.data.text_files import csv_cells, opened
 from pondera.data.video.container import is_video_file
 from pondera.errors import DatasetError
 
@@ -31,21 +32,15 @@ class _Table:
         """Where commas do not separate cells they are decimal marks."""
         return "." if self.delimiter == "," else ","
 
-    def rows(self) -> Iterator[Row]:
-        with opened(self.file) as file:
-            reader = csv.reader(file, delimiter=self.delimiter, skipinitialspace=True)
-            for cells in reader:
-                if reader.line_num > self.line and any(cell.strip() for cell in cells):
-                    yield self._row(reader.line_num, [cell.strip() for cell in cells])
+    @property
+    def _way_out(self) -> str:
+        """Of a row with more or fewer cells than columns."""
+        return f"a cell that holds a {_NAME_OF[self.delimiter]} must stand in quotes"
 
-    def _row(self, line: int, cells: list[str]) -> Row:
-        expected = len(self.names)
-        if len(cells) < expected or any(cells[expected:]):
-            raise DatasetError(
-                f"{self.file}:{line}: {len(cells)} cells, expected {expected} ({', '.join(self.names)}); a cell that "
-                f"holds a {_NAME_OF[self.delimiter]} must stand in quotes"
-            )
-        return Row(self.file, line, {name: cell for name, cell in zip(self.names, cells, strict=False) if name})
+    def rows(self) -> Iterator[Row]:
+        for line, cells in csv_cells(self.file, delimiter=self.delimiter):
+            if line > self.line:
+                yield row_of(self.file, line, self.names, cells, self._way_out)
 
 
 _NAME_OF = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -105,9 +100,7 @@ def _read_header(table: Path) -> _Table:
     headers = {mark: next(csv.reader([text], delimiter=mark, skipinitialspace=True)) for mark in _NAME_OF}
     delimiter = "\t" if table.suffix.lower() == ".tsv" else max(headers, key=lambda mark: len(headers[mark]))
     names = tuple(name.strip() for name in headers[delimiter])
-    twice = next((name for name in names if name and names.count(name) > 1), None)
-    if twice:
-        raise DatasetError(f"{table}:{line}: two columns are called {twice!r}; rename one")
+    refuse_twice(table, line, names)
     return _Table(table, delimiter, names, line)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from pondera.core.records import LabelScale, Sample
@@ -47,6 +48,8 @@ def import_samples(
     check_media: bool = True,
     missing_labels: Sequence[str] = (),
     has_bounds: bool = True,
+    split_counts: Mapping[str, int] = MappingProxyType({}),
+    label_files: Sequence[Path] = (),
 ) -> Imported:
     """Check count, ids and files, and settle the scale.
 
@@ -62,6 +65,8 @@ def import_samples(
         check_media: look whether every file exists.
         missing_labels: label files known to be missing or cut, named in messages.
         has_bounds: the owner states bounds; otherwise the scale is the observed range in any case.
+        split_counts: labels of each split of a whole release whose number is known.
+        label_files: what was counted, named in messages; looked at when all samples are read.
 
     Raises:
         DatasetError: labels or files are missing, an id occurs twice, or nothing is left; says what to do.
@@ -71,13 +76,19 @@ def import_samples(
         raise DatasetError(f"{title}: {_named(missing_labels)}. {way_out}")
     samples = list(found)
     _check_ids(samples, title)
-    is_cut = bool(missing_labels) or (expected_count is not None and len(samples) != expected_count)
     count = f"{len(samples):,} labels" + (f" instead of {expected_count:,}" if expected_count is not None else "")
-    if is_cut and count_from == "print":
+    if count_from == "print":
         count += " (a number from print)"
-    if is_cut and not partial:
-        raise DatasetError(f"{title}: {count}: a cut file or another release. {way_out}")
-    warnings = []
+    lacking = _lacking(samples, expected_count, count, split_counts)
+    is_cut = bool(missing_labels or lacking)
+    counted = f" (counted in {_first(list(map(str, label_files)))})" if label_files else ""
+    if lacking and not partial:
+        raise DatasetError(f"{title}: {'; '.join(lacking)}: a cut file or another release{counted}. {way_out}")
+    warnings = [f"{title}: taken in part: {what}" for what in ([_named(missing_labels)] if missing_labels else [])]
+    warnings += [f"{title}: taken in part: {what}" for what in lacking]
+    num_without_split = sum(sample.split is None for sample in samples)
+    if split_counts and num_without_split:
+        warnings.append(f"{title}: {num_without_split:,} labels are in no split: no table of the owner names them")
     if expected_count is None and source is not None:
         warnings.append(
             f"{title}: {count} read; how many a whole release has is not known here, so a cut label file cannot be "
@@ -91,15 +102,33 @@ def import_samples(
         samples = _observed(samples)
     whole = _with_files(samples, title, source, partial) if check_media else samples
     if not whole:
-        raise DatasetError(f"{title}: nothing to import" + (f"; download it from {source}" if source else ""))
+        raise DatasetError(f"{title}: nothing to import{counted}" + (f"; download it from {source}" if source else ""))
     return Imported(tuple(whole), len(samples) - len(whole), tuple(warnings))
+
+
+def _lacking(
+    samples: Sequence[Sample], expected_count: int | None, count: str, split_counts: Mapping[str, int]
+) -> list[str]:
+    """What is not as in a whole release, in words: the number of labels, and that of each split."""
+    found = [count] if expected_count not in (None, len(samples)) else []
+    number_of = Counter(sample.split for sample in samples)
+    return found + [
+        f"split {split} has {number_of[split]:,} labels instead of {number:,}"
+        for split, number in split_counts.items()
+        if number_of[split] != number
+    ]
 
 
 def _named(missing: Sequence[str]) -> str:
     """How many label files are missing or cut, and the first of them."""
     are = "label file is" if len(missing) == 1 else "label files are"
-    more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
-    return f"{len(missing):,} {are} missing or cut: {', '.join(missing[:_MOST_NAMED])}{more}"
+    return f"{len(missing):,} {are} missing or cut: {_first(missing)}"
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _check_ids(samples: list[Sample], title: str) -> None:

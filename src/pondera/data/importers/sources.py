@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pondera.core.records import LabelScale, Sample
@@ -56,6 +56,8 @@ class Source:
         count_from: what was counted, as an adapter says it.
         missing_labels: label files that are not there, or are cut; as an adapter says it.
         has_bounds: the owner states bounds of the labels.
+        split_counts: labels of each split whose number is known.
+        label_files: those that are read; complete when all samples are.
     """
 
     samples: Iterator[Sample]
@@ -65,6 +67,8 @@ class Source:
     count_from: str = ""
     missing_labels: tuple[str, ...] = ()
     has_bounds: bool = True
+    split_counts: Mapping[str, int] = field(default_factory=dict)
+    label_files: Sequence[Path] = ()
 
 
 def open_source(name: str, root: Path, options: Options) -> Source:
@@ -84,13 +88,25 @@ def open_source(name: str, root: Path, options: Options) -> Source:
         published = get_list(name)
         _refuse_others(options, name, {"media"})
         samples = list_samples(published, root, options.media or root)
-        return Source(samples, name, published.source, published.expected_count)
+        count = published.expected_count
+        files = [root / file for file, _, _ in published.files]
+        splits = {split: number for _, split, number in published.files if split}
+        return Source(samples, name, published.source, count, split_counts=splits, label_files=files)
     adapter = get_adapter(name)
     _refuse_others(options, name, set())
     missing = tuple(adapter.missing_labels(root))
     samples, has_bounds = adapter.samples(root), adapter.scale is not None
-    count, count_from = adapter.expected_count, adapter.count_from
-    return Source(samples, adapter.title, adapter.source, count, count_from, missing, has_bounds)
+    return Source(
+        samples,
+        adapter.title,
+        adapter.source,
+        adapter.expected_count,
+        adapter.count_from,
+        missing,
+        has_bounds,
+        adapter.split_counts,
+        adapter.label_files,
+    )
 
 
 def where_from(name: str) -> str:
@@ -135,6 +151,6 @@ def _labels(options: Options, name: str) -> Labels:
 
 
 def _refuse_others(options: Options, name: str, known: set[str]) -> None:
-    for field in fields(options):
-        if field.name not in known and getattr(options, field.name):
-            raise ConfigError(f"--{field.name.replace('_', '-')} means nothing to {name!r}; leave it out")
+    for option in fields(options):
+        if option.name not in known and getattr(options, option.name):
+            raise ConfigError(f"--{option.name.replace('_', '-')} means nothing to {name!r}; leave it out")
