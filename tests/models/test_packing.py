@@ -11,8 +11,14 @@ from tests.models.tiny import noise_image, tiny_family
 COMPLETIONS = [["<think>poor</think>", "<answer>2.4", "x"], ["good, good", "<answer>4.11</answer>"]]
 
 
-def _groups(family):
-    prompts = [family.encode([noise_image(seed=i)], t) for i, t in enumerate(["Rate it.", "Rate the quality now."])]
+SIZES = [[(48, 64)], [(32, 40), (70, 33)], [(96, 20), (48, 64), (31, 90)]]
+
+
+def _groups(family, sizes=(((48, 64),), ((48, 64),))):
+    """Two prompts about pictures of these sizes."""
+    texts = ["Rate it.", "Rate the quality now."]
+    pictures = [[noise_image(*size, seed=10 * i + k) for k, size in enumerate(row)] for i, row in enumerate(sizes)]
+    prompts = [family.encode(shown, text) for shown, text in zip(pictures, texts, strict=True)]
     return [(p, [family.encode_text(t) for t in texts]) for p, texts in zip(prompts, COMPLETIONS, strict=True)]
 
 
@@ -24,11 +30,13 @@ def _separate_logps(family, prompt, ids):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_packed_and_separate_agree_in_logps_and_gradients(attention):
+@pytest.mark.parametrize("sizes", [SIZES[:1] * 2, SIZES[:2], SIZES[:0:-1]], ids=["one", "one-two", "three-two"])
+def test_packed_and_separate_agree_in_logps_and_gradients(attention, sizes):
+    """One to three pictures a prompt, of different sizes."""
     family = tiny_family()
     family.model.set_attn_implementation({"text_config": attention})
     assert family.model.model.language_model.config._attn_implementation == attention
-    groups = _groups(family)
+    groups = _groups(family, sizes)
     separate = torch.cat([_separate_logps(family, prompt, ids) for prompt, branches in groups for ids in branches])
     weight = torch.linspace(-1, 1, len(separate))
     (separate * weight).sum().backward()
