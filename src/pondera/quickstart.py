@@ -24,7 +24,7 @@ from typing import Any
 from pondera.assess import load
 from pondera.assess.assessor import Mode
 from pondera.config import load_recipe
-from pondera.core.aspects import worst_aspect
+from pondera.core.aspects import borne_out_worst_aspect
 from pondera.core.records import Sample
 from pondera.data.distortions import DISTORTIONS
 from pondera.data.manifest import read_manifest, write_manifest
@@ -135,7 +135,7 @@ def _system(name: str, stages: Path) -> tuple[Callable[[Any], Any], dict[str, An
 
 def _report(evaluations: list[Evaluation], out: Path) -> Path:
     aspect_of = {name: kind.aspect for name, kind in DISTORTIONS.items()}
-    truth = {e.name: aspect_truthfulness(e.rows, aspect_of, worst_aspect) for e in evaluations}
+    truth = {e.name: aspect_truthfulness(e.rows, aspect_of, borne_out_worst_aspect) for e in evaluations}
     comparisons = [compare_systems(a, b) for a, b in itertools.pairwise(evaluations)]
     summary = {
         "systems": {e.name: e.metrics["overall"] for e in evaluations},
@@ -162,7 +162,7 @@ def _summarise(evaluations: list[Evaluation], final: Path, report: Path) -> None
     for e in evaluations:
         overall = e.metrics["overall"]
         valid = overall["n"] / (overall["n"] + overall["n_invalid"])
-        named = aspect_truthfulness(e.rows, aspect_of, worst_aspect)["fraction"]
+        named = aspect_truthfulness(e.rows, aspect_of, borne_out_worst_aspect)["fraction"]
         print(f"{e.name:<20}{overall['srcc']:>7.3f}{overall['plcc']:>7.3f}{valid:>8.1%}{named:>14.1%}")
     gain = compare_systems(evaluations[1], evaluations[2])["srcc"]
     low, high = gain["ci"]

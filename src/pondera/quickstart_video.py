@@ -25,7 +25,7 @@ from typing import Any
 from pondera.assess import Assessor, load
 from pondera.config import load_recipe
 from pondera.core.answers import AnswerFormat, Numbers
-from pondera.core.aspects import worst_aspect
+from pondera.core.aspects import borne_out_worst_aspect
 from pondera.core.metrics import srcc
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest, write_manifest
@@ -154,7 +154,7 @@ def _is_in(part: str, row: Row) -> bool:
 
 
 def _report(evaluations: list[Evaluation], out: Path) -> Path:
-    truth = {e.name: aspect_truthfulness(e.rows, ASPECT_OF, worst_aspect) for e in evaluations}
+    truth = {e.name: aspect_truthfulness(e.rows, ASPECT_OF, borne_out_worst_aspect) for e in evaluations}
     comparisons = [compare_systems(a, b) for a, b in itertools.pairwise(evaluations)]
     summary = {
         "systems": {e.name: e.metrics["overall"] for e in evaluations},
@@ -181,7 +181,7 @@ def _summarise(evaluations: list[Evaluation], final: Path, report: Path) -> None
     for e in evaluations:
         overall = e.metrics["overall"]
         valid = overall["n"] / (overall["n"] + overall["n_invalid"])
-        named = aspect_truthfulness(e.rows, ASPECT_OF, worst_aspect)["fraction"]
+        named = aspect_truthfulness(e.rows, ASPECT_OF, borne_out_worst_aspect)["fraction"]
         whole, codecs, time = (parts[e.name][part] for part in PARTS)
         print(f"{e.name:<28}{whole:>7.3f}{codecs:>8.3f}{time:>7.3f}{valid:>8.1%}{named:>14.1%}")
     print(f"\nread    {report}\nscore   pondera score clip.mp4 --model {final}")

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pondera.core.aspects import ASPECTS, GRADES, aspect_name, read_grades, worst_aspect
+from pondera.core.aspects import ASPECTS, GRADES, aspect_name, borne_out_worst_aspect, read_grades, worst_aspect
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)
@@ -93,3 +93,18 @@ def test_unknown_aspect_is_refused_with_the_list():
 def test_stating_every_pair_of_grades_is_read_without_loss():
     for (first, a), (second, b) in itertools.permutations(GRADES.items(), 2):
         assert read_grades(f"noise is {first}, and the colour is {second}") == {"noise": a, "colour": b}
+
+
+@pytest.mark.parametrize(
+    ("grades", "expected"),
+    [
+        ("Noise: poor, sharpness: excellent.", "noise"),
+        ("Noise: poor, sharpness: poor, colour: good.", "noise"),
+        ("Noise: excellent, sharpness: excellent.", None),  # as models say that learned the last sentence only
+        ("Noise: fair, sharpness: bad.", None),
+        ("Sharpness: bad.", "noise"),  # one grade of another aspect is no table of grades
+        ("", "noise"),
+    ],
+)
+def test_a_worst_aspect_counts_where_the_grades_bear_it_out(grades, expected):
+    assert borne_out_worst_aspect(f"{grades} The worst aspect is noise.") == expected

@@ -97,6 +97,26 @@ def worst_aspect(text: str) -> str | None:
     return lowest[0] if len(lowest) == 1 else None
 
 
+def borne_out_worst_aspect(text: str) -> str | None:
+    """The aspect that a text names as the worst, where its own grades bear that out.
+
+    "Noise: excellent, sharpness: excellent. The worst aspect is noise." names one and grades it like the rest: a model
+    that has learned the last sentence and not what it stands for.
+
+    Args:
+        text: any text.
+
+    Returns:
+        As `worst_aspect`; None also when the text grades that aspect no lower than the best, or another one lower.
+    """
+    worst = worst_aspect(text)
+    grades = read_grades(text)
+    if worst is None or worst not in grades or len(grades) < 2:
+        return worst
+    is_lowest = grades[worst] == min(grades.values()) < max(grades.values())
+    return worst if is_lowest else None
+
+
 def aspect_name(word: str) -> str:
     """The aspect under its one spelling.
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pondera.core.aspects import worst_aspect
+from pondera.core.aspects import borne_out_worst_aspect
 from pondera.core.metrics import jsonable
 from pondera.core.records import Sample
 from pondera.data.distortions import DISTORTIONS
@@ -249,7 +249,7 @@ def _save_comparisons(
 def _truthfulness(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     aspect_of = {name: kind.aspect for name, kind in DISTORTIONS.items()}
     able = [e for e in evaluations if any(row["reasoning"] and row["distortions"] for row in e.rows)]
-    return {e.name: aspect_truthfulness(e.rows, aspect_of, worst_aspect) for e in able}
+    return {e.name: aspect_truthfulness(e.rows, aspect_of, borne_out_worst_aspect) for e in able}
 
 
 def _curves(evaluation: Evaluation) -> dict[str, list[dict[str, float]]]:

@@ -39,8 +39,8 @@ def summary_sentences(
     if told:
         cases = max(truth["n"] for truth in truthfulness.values())
         sentences.append(
-            f"Where one strong defect was put in ({cases} cases), the reasoning names it as the worst aspect in "
-            f"{', '.join(told)}."
+            f"Where one strong defect was put in ({cases} cases), the reasoning names it as the worst aspect, and "
+            f"grades it so, in {', '.join(told)}."
         )
     return sentences
 
