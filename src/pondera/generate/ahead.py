@@ -15,7 +15,7 @@ NUM_THREADS = min(4, os.cpu_count() or 1)
 """More would hold more decoded images at a time, and a service is slower than four of them."""
 
 NUM_AHEAD = 16
-"""A service that computes in batches answers many at once: as many new ones should be ready, or its next batch is small."""
+"""A service that computes in batches answers many at once: so many new ones should be ready, or its next is small."""
 
 
 def made_ahead(
