@@ -41,8 +41,12 @@ def test_features_that_were_kept_go_with_the_same_ids_as_pixels(samples):
 def test_a_later_stage_takes_over_what_the_same_tower_made_of_the_same_files(samples):
     store = FeatureStore()
 
+    looked_at = []
+
     def encoded(samples, *, seed=0, layout=None):
         encode = PromptEncoder(tiny_family(seed=seed), layout, freeze_vision=True, views=2, features=store)
+        family_encode = encode.family.encode
+        encode.family.encode = lambda *args, **options: looked_at.append(args) or family_encode(*args, **options)
         return encode(samples, ["Rate it."] * 2, [3, 4])
 
     def taken_over(first, second):
@@ -50,6 +54,11 @@ def test_a_later_stage_takes_over_what_the_same_tower_made_of_the_same_files(sam
 
     first = encoded(samples)
     assert taken_over(first, encoded(samples)) == [True, True]
+    other = replace(samples[0], id="other")
+    encoded([samples[0], other])
+    looked_at.clear()
+    again = encoded([samples[0], other])
+    assert len(looked_at) == 1 and again[0].ids == again[1].ids  # one question about pictures of one size
     renamed = [replace(samples[0], media=(Media(samples[1].media[0].path),)), samples[1]]
     assert taken_over(first, encoded(renamed)) == [False, True]
     assert taken_over(first, encoded(samples, layout=Layout(montage_px=64))) == [False, False]

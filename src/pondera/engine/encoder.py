@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
-from pondera.core.records import Sample
+from pondera.core.records import Media, Sample
 from pondera.data.presentation import Change, Layout, Presentation, present
 from pondera.models import EncodedPrompt, Family
 
@@ -47,7 +48,14 @@ class PresentationCache:
         return shown
 
 
-_Key = tuple[str, tuple[str, ...], int]  # id and files of a sample, and the variant
+_Key = tuple[str, tuple[Media, ...], str | None, int]  # id, files and text of a sample, and the variant
+
+
+class Features(NamedTuple):
+    """What is kept of one variant of a sample: what its token ids depend on, and the tower's output."""
+
+    signature: tuple[object, ...]
+    media: Mapping[str, torch.Tensor]
 
 
 class FeatureStore:
@@ -58,17 +66,17 @@ class FeatureStore:
 
     def __init__(self) -> None:
         self._made_by: object = None
-        self._media: dict[_Key, Mapping[str, torch.Tensor]] = {}
+        self._kept: dict[_Key, Features] = {}
 
-    def made_by(self, tower: object) -> dict[_Key, Mapping[str, torch.Tensor]]:
+    def made_by(self, tower: object) -> dict[_Key, Features]:
         """The output of this tower; that of another is dropped.
 
         Args:
             tower: says all that the output depends on.
         """
         if tower != self._made_by:
-            self._made_by, self._media = tower, {}
-        return self._media
+            self._made_by, self._kept = tower, {}
+        return self._kept
 
 
 class PromptEncoder:
@@ -96,11 +104,10 @@ class PromptEncoder:
         self.shown = PresentationCache(layout)
         self.views = views
         self.keeps_features = family.freeze_vision() if freeze_vision else False
-        self._signature: dict[_Key, tuple[object, ...]] = {}
         self._ids: dict[tuple[tuple[object, ...], str], tuple[int, ...]] = {}
-        self._media: dict[_Key, Mapping[str, torch.Tensor]] = {}
+        self._kept: dict[_Key, Features] = {}
         if self.keeps_features and features is not None:
-            self._media = features.made_by((family.vision_digest(), layout))
+            self._kept = features.made_by((family.vision_digest(), layout))
 
     def __call__(
         self, samples: Sequence[Sample], texts: Sequence[str], seeds: Sequence[int], *, change: Change | None = None
@@ -126,9 +133,10 @@ class PromptEncoder:
             ]
         keys = [self._key(sample, seed) for sample, _, seed in asked]
         self._fill(samples, texts, keys)
+        kept = [self._kept[key] for key in keys]
         return [
-            EncodedPrompt(self._ids[self._signature[key], text], self._media[key])
-            for key, text in zip(keys, texts, strict=True)
+            EncodedPrompt(self._ids[features.signature, text], features.media)
+            for features, text in zip(kept, texts, strict=True)
         ]
 
     def read(self, sample: Sample, seed: int) -> None:
@@ -137,11 +145,11 @@ class PromptEncoder:
         Raises:
             MediaError, ManifestError, MissingExtra: as in `present`.
         """
-        if self._key(sample, seed) not in self._media:
+        if self._key(sample, seed) not in self._kept:
             self.shown.get(sample, seed % self.views)
 
     def _key(self, sample: Sample, seed: int) -> _Key:
-        return sample.id, tuple(media.path for media in sample.media), seed % self.views
+        return sample.id, sample.media, sample.text, seed % self.views
 
     def _shown(self, sample: Sample, seed: int, change: Change | None) -> Presentation:
         shown = self.shown.get(sample, seed % self.views)
@@ -149,16 +157,17 @@ class PromptEncoder:
 
     def _fill(self, samples: Sequence[Sample], texts: Sequence[str], keys: Sequence[_Key]) -> None:
         """Encode what is not kept yet. Token ids depend on the question, the words and the sizes of pictures only."""
-        fresh: dict[_Key, EncodedPrompt] = {}
+        fresh: dict[_Key, tuple[tuple[object, ...], EncodedPrompt]] = {}
         for sample, text, key in zip(samples, texts, keys, strict=True):
-            if key in self._media and (self._signature.get(key), text) in self._ids:
+            kept = self._kept.get(key)
+            if kept is not None and (kept.signature, text) in self._ids:
                 continue
-            shown = self.shown.get(sample, key[2])
-            self._signature[key] = shown.signature
-            encoded = self.family.encode(shown.parts, text, jitter_seed=key[2])
+            shown = self.shown.get(sample, key[-1])
+            encoded = self.family.encode(shown.parts, text, jitter_seed=key[-1])
             self._ids[shown.signature, text] = encoded.ids
-            if key not in self._media:
-                fresh[key] = encoded
+            if kept is None:
+                fresh[key] = shown.signature, encoded
         if fresh:
-            for key, encoded in zip(fresh, self.family.precompute(list(fresh.values())), strict=True):
-                self._media[key] = encoded.media
+            encoded_media = self.family.precompute([encoded for _, encoded in fresh.values()])
+            for (key, (signature, _)), made in zip(fresh.items(), encoded_media, strict=True):
+                self._kept[key] = Features(signature, made.media)
