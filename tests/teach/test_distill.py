@@ -73,6 +73,9 @@ def test_retries_and_useless_replies_are_counted_apart_from_what_a_kill_lost(tmp
     found = RequestJournal(tmp_path / "requests.log").count({"a"})
     assert (found.requests, found.repeated, found.retries) == (1, 0, 1)
     assert found.unusable == {"replies": 1, "prompt_tokens": 7, "cost": 0.5}
+    with (tmp_path / "requests.log").open("a") as file:
+        file.write('a unusable {"prompt_tokens": 7.0, "co\n')  # a full disk cut it off
+    assert RequestJournal(tmp_path / "requests.log").count({"a"}) == found
 
 
 def test_every_sample_gets_a_rationale_that_parses(make_samples, tmp_path):

@@ -79,9 +79,17 @@ class RequestJournal:
                     sent[key] += 1
                 elif note == "again":
                     retries += 1
-                elif note.startswith("unusable {"):
-                    unusable.append({"replies": 1, **json.loads(note.removeprefix("unusable "))})
+                elif note.startswith("unusable ") and (usage := _usage(note.removeprefix("unusable "))):
+                    unusable.append({"replies": 1, **usage})
         return JournalCounts(sent.total(), sent.total() - len(sent), retries, total_usage(unusable))
+
+
+def _usage(text: str) -> dict[str, float]:
+    """The numbers of a note; {} for one that a full disk or a kill cut off, which must not hide all others."""
+    try:
+        return {str(name): float(value) for name, value in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 class KeyNotes:
