@@ -37,7 +37,7 @@ CLASS_OF |= {"bands": "compression", "blur": "blur", "dark": "darken"}
 """Q-Insight's class of a defect."""
 
 _SEEN = 0.5  # a severity below half a level is no degradation
-_SAME = 0.25  # a difference of scores below this is none
+SAME = 0.25  # a difference of scores below this is none
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,18 @@ def completion(seen: Sequence[Evidence], form: AnswerFormat, key: str) -> str:
         TeacherError: the teacher has no answer of this form.
     """
     body = _answer(seen, form)
+    return spoken(form, wording.thought(seen[0].whole, key) if len(seen) == 1 else _comparing(seen), body)
+
+
+def better_of(first: float, second: float) -> str:
+    """The choice between two scores from 1 to 5."""
+    return CHOICES[2] if abs(first - second) < SAME else CHOICES[0] if first > second else CHOICES[1]
+
+
+def spoken(form: AnswerFormat, thought: str, body: str) -> str:
+    """Thought and answer between the tags of a form; without the thought where it wants none."""
     if form.think == "absent":
         return f"<answer>{body}</answer>"
-    thought = wording.thought(seen[0].whole, key) if len(seen) == 1 else _comparing(seen)
     return f"{'' if form.think == 'opened' else '<think>'}{thought}</think><answer>{body}</answer>"
 
 
@@ -138,7 +147,7 @@ def _degradation(severity_of: Severities, body: Json) -> dict[str, str]:
 
 def _choice(seen: Sequence[Evidence]) -> str:
     a, b = (_score(evidence.whole, FIVE_POINT) for evidence in seen)
-    return CHOICES[2] if abs(a - b) < _SAME else CHOICES[0] if a > b else CHOICES[1]
+    return better_of(a, b)
 
 
 def _comparing(seen: Sequence[Evidence]) -> str:

@@ -17,8 +17,8 @@ from pondera.core.presets.images import CHOICES
 from pondera.core.records import FIVE_POINT, LabelScale
 from pondera.errors import TeacherError
 from pondera.teach import defects, video_wording
+from pondera.teach.forms import better_of, spoken
 
-SAME = 0.25  # a difference of scores below this is none, as for images
 _FAIR = 3  # a grade that names a cause, as it keeps a thought from saying that nothing stands out
 
 
@@ -101,12 +101,9 @@ def completion(seen: Sequence[VideoFindings], form: AnswerFormat, key: str) -> s
     refuse_unanswered(form)
     if len(seen) != num_shown(form):
         raise TeacherError(f"the form {form.body} is about {num_shown(form)} video(s), and {len(seen)} are shown")
-    body = _answer(seen, form)
-    if form.think == "absent":
-        return f"<answer>{body}</answer>"
     first = seen[0]
     thought = video_wording.video_thought(first.aspects, first.spatial, key) if len(seen) == 1 else _comparing(seen)
-    return f"{'' if form.think == 'opened' else '<think>'}{thought}</think><answer>{body}</answer>"
+    return spoken(form, thought, _answer(seen, form))
 
 
 def _answer(seen: Sequence[VideoFindings], form: AnswerFormat) -> str:
@@ -116,12 +113,8 @@ def _answer(seen: Sequence[VideoFindings], form: AnswerFormat) -> str:
         numbers = [FIVE_POINT.convert(value, scale) for value in (seen[0].whole, seen[0].details)[: body.n]]
         return "\n".join(f"{body.prefix} {number:.2f}".strip() for number in numbers)
     if len(seen) == 2:
-        return json.dumps({"choice": _choice(seen[0].whole - seen[1].whole)})
+        return json.dumps({"choice": better_of(seen[0].whole, seen[1].whole)})
     return json.dumps({name: _FIELDS[name](seen[0]) for name in body.schema})
-
-
-def _choice(margin: float) -> str:
-    return CHOICES[2] if abs(margin) < SAME else CHOICES[0] if margin > 0 else CHOICES[1]
 
 
 def _comparing(seen: Sequence[VideoFindings]) -> str:

@@ -31,7 +31,7 @@ from pondera.data.motion_faults import fault_severities, measure_course
 from pondera.data.motion_ladders import LADDERS
 from pondera.data.video import sample_clip
 from pondera.errors import MediaError, PonderaError, TeacherError
-from pondera.teach import defects, statistics, video_forms, video_wording
+from pondera.teach import defects, forms, statistics, video_forms, video_wording
 from pondera.teach.base import TeacherResponse, Unanswered
 from pondera.teach.measures import measure
 from pondera.teach.measuring import MeasuringTeacher, taken
@@ -76,7 +76,7 @@ class VideoMeasuringTeacher:
         if isinstance(body, Numbers) and unnamed == AnswerFormat(Numbers(body.n)):
             content.append(body.n)  # what is recorded for plain numbers stays good, whatever a prompt calls them
         else:
-            content += [CHOICES, video_forms.SAME, repr(unnamed)]
+            content += [CHOICES, forms.SAME, repr(unnamed)]
         return f"measuring-video-{VERSION}-{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
 
     def respond(self, samples: Sequence[Sample], num: int, seed: int, *, first: int = 0) -> Iterator[TeacherResponse]:
