@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from pondera.core.records import Media, MediaKind, MediaRole, Sample
 from pondera.data.images import ImageSource, is_image_file, load_image
 from pondera.data.video import is_video_file
 from pondera.errors import ManifestError
+
+if TYPE_CHECKING:
+    from pondera.data.video_views import VideoView
 
 UInt8Array = NDArray[np.uint8]
 VideoLayout = Literal["preresq", "sequence", "slow_fast", "native"]
@@ -317,7 +320,7 @@ def _of_video(path: str | Path, layout: Layout, seed: int | None) -> Presentatio
     return replace(presentation, parts=presentation.parts + _of_view(evidence, has_montage=False).parts)
 
 
-def _view(path: str | Path, layout: Layout, seed: int | None) -> Any:
+def _view(path: str | Path, layout: Layout, seed: int | None) -> VideoView:
     """The stills that stand for a video."""
     from pondera.data import video_views as views
 

@@ -120,7 +120,10 @@ def _csv_records(path: Path) -> Iterator[Record]:
             raise DatasetError(f"{path}:{line}: no column {name!r}; found {', '.join(header) or 'none'}")
     for line, cells in rows:
         if len(cells) != len(header):
-            raise DatasetError(f"{path}:{line}: {len(cells)} cells under {len(header)} columns")
+            raise DatasetError(
+                f"{path}:{line}: {len(cells)} cells under {len(header)} columns; a cell that holds a comma must stand "
+                "in quotes"
+            )
         yield f"{path}:{line}", dict(zip(header, cells, strict=True))
 
 
