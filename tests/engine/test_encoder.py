@@ -11,6 +11,7 @@ from PIL import Image
 from pondera.config import ModelSection
 from pondera.core.records import Media, Sample
 from pondera.data.presentation import Layout, present
+from pondera.engine import encoder
 from pondera.engine.encoder import FeatureStore, PresentationCache, PromptEncoder
 from pondera.errors import ConfigError
 from tests.models.tiny import noise_image, tiny_family
@@ -63,6 +64,21 @@ def test_a_later_stage_takes_over_what_the_same_tower_made_of_the_same_files(sam
     assert taken_over(first, encoded(renamed)) == [False, True]
     assert taken_over(first, encoded(samples, layout=Layout(montage_px=64))) == [False, False]
     assert taken_over(first, encoded(samples, seed=1)) == [False, False]
+
+
+def test_tasks_on_one_file_share_what_is_shown_and_what_the_tower_made_of_it(samples, monkeypatch):
+    score = samples[0]
+    other = replace(score, id="damage", task="degradation")
+    both = replace(score, id="two", task="compare", media=(*score.media, replace(samples[1].media[0], role="other")))
+    same_files = replace(both, id="first", task="score")
+    reads = []
+    monkeypatch.setattr(encoder, "present", lambda sample, *a, **k: reads.append(sample.id) or present(sample, *a, **k))
+    encode = PromptEncoder(tiny_family(), freeze_vision=True)
+    asked = [score, other, both, same_files]
+    prompts = encode(asked, ["Rate it.", "What is wrong?", "Compare.", "Rate it."], [1, 2, 3, 4])
+    assert reads == ["image", "two", "first"]  # a comparison shows more of the files than a score
+    assert prompts[0].media is prompts[1].media and prompts[0].ids != prompts[1].ids
+    assert [len(prompt.media["image_cells"]) for prompt in prompts] == [1, 1, 2, 1]
 
 
 def test_a_second_view_changes_what_is_shown_and_leaves_the_first_alone(samples):
@@ -119,7 +135,6 @@ def test_settings_of_a_fresh_model_that_do_not_fit_are_refused(settings, message
 
 def test_validation_decodes_a_video_once(samples, monkeypatch):
     from pondera.assess import Assessor
-    from pondera.engine import encoder
     from pondera.engine.validation import Validation
     from pondera.models import ModelCard
 

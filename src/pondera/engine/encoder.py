@@ -1,4 +1,7 @@
-"""Encoded training prompts: samples are decoded once, and where the vision tower is frozen, encoded once."""
+"""Encoded training prompts: files are decoded once, and where the vision tower is frozen, encoded once.
+
+Pixels for a tower that learns go on as they are; `models/encode_once.py` finds the equal ones of a pass.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,17 @@ from typing import NamedTuple
 
 import torch
 
-from pondera.core.records import Media, Sample
+from pondera.core.records import Media, MediaKind, Sample
 from pondera.data.presentation import Change, Layout, Presentation, present
 from pondera.models import EncodedPrompt, Family
+
+_Source = tuple[MediaKind, bool, tuple[Media, ...]]
+_Key = tuple[_Source, int]  # what is shown, and the variant
+
+
+def _source(sample: Sample) -> _Source:
+    """All of a sample that decides what is shown of it: the same for several tasks on one picture."""
+    return sample.kind, sample.task == "compare", sample.media
 
 
 class PresentationCache:
@@ -24,7 +35,7 @@ class PresentationCache:
     def __init__(self, layout: Layout | None = None, limit_bytes: int = 1 << 30) -> None:
         self.layout = layout or Layout()
         self.limit_bytes = limit_bytes
-        self._held: OrderedDict[tuple[str, int | None], Presentation] = OrderedDict()
+        self._held: OrderedDict[tuple[_Source, int | None], Presentation] = OrderedDict()
         self._bytes = 0
 
     def get(self, sample: Sample, variant: int | None) -> Presentation:
@@ -35,7 +46,7 @@ class PresentationCache:
             MediaError, ManifestError, MissingExtra: as in `present`.
         """
         # Pictures do not vary: all variants of an image share one entry.
-        key = (sample.id, variant if sample.kind == "video" else 0)
+        key = (_source(sample), variant if sample.kind == "video" else 0)
         if key in self._held:
             self._held.move_to_end(key)
             return self._held[key]
@@ -46,9 +57,6 @@ class PresentationCache:
             _, dropped = self._held.popitem(last=False)
             self._bytes -= dropped.num_bytes
         return shown
-
-
-_Key = tuple[str, tuple[Media, ...], str | None, int]  # id, files and text of a sample, and the variant
 
 
 class Features(NamedTuple):
@@ -149,7 +157,7 @@ class PromptEncoder:
             self.shown.get(sample, seed % self.views)
 
     def _key(self, sample: Sample, seed: int) -> _Key:
-        return sample.id, sample.media, sample.text, seed % self.views
+        return _source(sample), seed % self.views
 
     def _shown(self, sample: Sample, seed: int, change: Change | None) -> Presentation:
         shown = self.shown.get(sample, seed % self.views)
@@ -157,17 +165,18 @@ class PromptEncoder:
 
     def _fill(self, samples: Sequence[Sample], texts: Sequence[str], keys: Sequence[_Key]) -> None:
         """Encode what is not kept yet. Token ids depend on the question, the words and the sizes of pictures only."""
-        fresh: dict[_Key, tuple[tuple[object, ...], EncodedPrompt]] = {}
+        signature_of = {key: self._kept[key].signature for key in keys if key in self._kept}
+        fresh: dict[_Key, EncodedPrompt] = {}
         for sample, text, key in zip(samples, texts, keys, strict=True):
-            kept = self._kept.get(key)
-            if kept is not None and (kept.signature, text) in self._ids:
+            if key in signature_of and (signature_of[key], text) in self._ids:
                 continue
             shown = self.shown.get(sample, key[-1])
             encoded = self.family.encode(shown.parts, text, jitter_seed=key[-1])
+            signature_of[key] = shown.signature
             self._ids[shown.signature, text] = encoded.ids
-            if kept is None:
-                fresh[key] = shown.signature, encoded
+            if key not in self._kept:
+                fresh[key] = encoded
         if fresh:
-            encoded_media = self.family.precompute([encoded for _, encoded in fresh.values()])
-            for (key, (signature, _)), made in zip(fresh.items(), encoded_media, strict=True):
-                self._kept[key] = Features(signature, made.media)
+            encoded_media = self.family.precompute(list(fresh.values()))
+            for key, made in zip(fresh, encoded_media, strict=True):
+                self._kept[key] = Features(signature_of[key], made.media)
