@@ -236,3 +236,11 @@ def test_the_projector_of_a_stock_model_can_be_frozen(config, part):
     family.freeze_projector()
     frozen = {name for name, p in family.model.named_parameters() if not p.requires_grad}
     assert frozen and all(part in name for name in frozen)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_tower_of_a_stock_model_can_be_frozen(name):
+    family = stock.stock_family(FAMILIES[name]()[0])
+    family.freeze_vision()
+    frozen = {name for name, p in family.model.named_parameters() if not p.requires_grad}
+    assert frozen and all("vision" in name or "visual" in name for name in frozen)

@@ -266,10 +266,11 @@ class Family:
 
     def _vision_tower(self) -> torch.nn.Module:
         base = self._stock.base_model
-        tower = getattr(base, "vision_tower", None) or getattr(base, "visual", None)
-        if tower is None:
-            raise ModelError(f"{type(self.model).__name__} has no part called vision_tower or visual to freeze")
-        return tower  # type: ignore[no-any-return]
+        names = ("vision_tower", "visual", "vision_model")
+        found = [getattr(base, name) for name in names if hasattr(base, name)]
+        if not found:
+            raise ModelError(f"{type(self.model).__name__} has no part called {', '.join(names)} to freeze")
+        return found[0]  # type: ignore[no-any-return]
 
     def freeze_projector(self) -> None:
         """Stop training what turns the tower's output into image tokens; nano's mark of the view goes on learning.
