@@ -17,9 +17,12 @@ from transformers import (
     LlamaConfig,
     LlavaConfig,
     MistralConfig,
+    PixtralVisionConfig,
     PretrainedConfig,
     Qwen2_5_VLConfig,
+    Qwen2VLConfig,
     SiglipVisionConfig,
+    SmolVLMConfig,
 )
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
@@ -36,30 +39,34 @@ def stock_family(config: PretrainedConfig, *, attention: str = "sdpa", seed: int
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForImageTextToText.from_config(config, attn_implementation=attention)
-    # Default initialisation is so small that all predictions are alike and nothing could be seen to differ.
-    for parameter in model.parameters():
-        if parameter.ndim == 2:
-            parameter.data *= 4
+        # Default initialisation is so small that all predictions are alike and nothing could be seen to differ; Gemma's
+        # projection starts at zero, and no picture would be seen at all.
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.data = 4 * parameter.data if parameter.any() else 0.1 * torch.randn_like(parameter)
     model.generation_config.eos_token_id = END
     return Family(model.eval(), SimpleNamespace(tokenizer=SimpleNamespace(pad_token_id=PAD, eos_token_id=END)))
 
 
+_ROPE = {"rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}}
+_QWEN_TOKENS = {"image_token_id": IMAGE, "video_token_id": 39}
+_QWEN_TOKENS |= {"vision_start_token_id": START, "vision_end_token_id": STOP}
+
+
 def qwen_config() -> PretrainedConfig:
-    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 4, "out_hidden_size": 32}
-    return Qwen2_5_VLConfig(
-        text_config=TEXT | {"rope_parameters": rope},
-        vision_config=vision | {"patch_size": 4, "window_size": 16, "fullatt_block_indexes": [1]},
-        image_token_id=IMAGE,
-        video_token_id=39,
-        vision_start_token_id=START,
-        vision_end_token_id=STOP,
-    )
+    vision |= {"patch_size": 4, "window_size": 16, "fullatt_block_indexes": [1]}
+    return Qwen2_5_VLConfig(text_config=TEXT | _ROPE, vision_config=vision, **_QWEN_TOKENS)
 
 
-def idefics_config() -> PretrainedConfig:
+def qwen2_config() -> PretrainedConfig:
+    vision = {"depth": 2, "embed_dim": 32, "mlp_ratio": 2, "num_heads": 4, "hidden_size": 32, "patch_size": 4}
+    return Qwen2VLConfig(text_config=TEXT | _ROPE, vision_config=vision, **_QWEN_TOKENS)
+
+
+def idefics_config(kind: type[PretrainedConfig] = Idefics3Config) -> PretrainedConfig:
     vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    return Idefics3Config(
+    return kind(
         text_config=LlamaConfig(**TEXT),
         vision_config=vision | {"image_size": 16, "patch_size": 4},
         image_token_id=IMAGE,
@@ -75,6 +82,18 @@ def llava_config(text: PretrainedConfig | None = None) -> PretrainedConfig:
         vision_config=CLIPVisionConfig(**vision, image_size=12, patch_size=4, projection_dim=32),
         image_token_id=IMAGE,
         image_seq_length=9,
+    )
+
+
+def pixtral_llava_config() -> PretrainedConfig:
+    """The LLaVA whose tower takes pictures of any size, a token for every 4 x 4 pixels."""
+    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    return LlavaConfig(
+        text_config=LlamaConfig(**TEXT),
+        vision_config=PixtralVisionConfig(**vision, image_size=32, patch_size=4),
+        image_token_id=IMAGE,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
     )
 
 
@@ -126,6 +145,19 @@ def qwen_prompt(sizes: list[tuple[int, int]], num_words: int, seed: int) -> Enco
     return EncodedPrompt((*ids, *_words(num_words, generator)), {"pixel_values": pixels, "image_grid_thw": grid})
 
 
+def pixtral_prompt(sizes: list[tuple[int, int]], num_words: int, seed: int) -> EncodedPrompt:
+    """Images of the given sizes in image tokens; a mark behind each row of them."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = _words(2, generator)
+    for rows, columns in sizes:
+        ids += [*[*[IMAGE] * columns, START] * rows, STOP]
+    size = 4 * torch.tensor(sizes)
+    pixels = torch.zeros(len(sizes), 3, *size.amax(0).tolist())
+    for image, (height, width) in zip(pixels, size.tolist(), strict=True):
+        image[:, :height, :width] = torch.randn(3, height, width, generator=generator)
+    return EncodedPrompt((*ids, *_words(num_words, generator)), {"pixel_values": pixels, "image_sizes": size})
+
+
 def square_prompt(num_images: int, num_words: int, seed: int, *, px: int, tokens: int, idefics: bool) -> EncodedPrompt:
     generator = torch.Generator().manual_seed(seed)
     ids = _words(2, generator)
@@ -140,17 +172,31 @@ def square_prompt(num_images: int, num_words: int, seed: int, *, px: int, tokens
     return EncodedPrompt((*ids, *_words(num_words, generator)), media)
 
 
+_SIZES = [[(2, 3)], [(3, 2), (2, 2)], [(1, 2), (2, 2), (4, 1)]]  # rows and columns of image tokens
+
+
 def qwen() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
-    sizes = [[(2, 3)], [(3, 2), (2, 2)], [(1, 2), (2, 2), (4, 1)]]
-    return qwen_config(), [qwen_prompt(s, 3 + i, seed=i) for i, s in enumerate(sizes)]
+    return qwen_config(), [qwen_prompt(sizes, 3 + i, seed=i) for i, sizes in enumerate(_SIZES)]
+
+
+def qwen2() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
+    return qwen2_config(), qwen()[1]
 
 
 def idefics() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
     return idefics_config(), [square_prompt(n, 2 + n, n, px=16, tokens=4, idefics=True) for n in (2, 1, 3)]
 
 
+def smolvlm() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
+    return idefics_config(SmolVLMConfig), idefics()[1]
+
+
 def llava() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
     return llava_config(), [square_prompt(n, 2 + n, n, px=12, tokens=9, idefics=False) for n in (2, 1, 3)]
+
+
+def pixtral_llava() -> tuple[PretrainedConfig, list[EncodedPrompt]]:
+    return pixtral_llava_config(), [pixtral_prompt(sizes, 3 + i, seed=i) for i, sizes in enumerate(_SIZES)]
 
 
 def gemma() -> tuple[PretrainedConfig, list[EncodedPrompt]]:

@@ -16,6 +16,7 @@ from tests.models import stock
 
 UNCOMPILED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 FAMILIES = {"qwen2.5-vl": stock.qwen, "idefics3": stock.idefics, "llava": stock.llava}
+FAMILIES |= {"llava-pixtral": stock.pixtral_llava}  # images of different sizes; CLIP has one size
 
 
 def _groups(prompts, group_size=3):
