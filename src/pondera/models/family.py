@@ -22,6 +22,7 @@ from pondera.data.presentation import Footage, Part
 from pondera.errors import ModelError
 from pondera.models import block_attention, flex_attention
 from pondera.models.distribution import is_sharded
+from pondera.models.encode_once import encode_once
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Family:
     """A model with its processor.
 
     Args:
-        model: a stock image-text-to-text model.
+        model: a stock image-text-to-text model; from here on it encodes equal pictures of a pass once (`encode_once`).
         processor: its processor.
     """
 
@@ -75,6 +76,7 @@ class Family:
         self.model = model
         self.processor = processor
         self.tokenizer = processor.tokenizer
+        encode_once(self._stock.base_model)
         self.image_token_id = int(model.config.image_token_id)
         self.video_token_id: int | None = getattr(model.config, "video_token_id", None)
         stops = model.generation_config.eos_token_id

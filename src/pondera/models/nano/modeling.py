@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from transformers import AutoBackbone, AutoModel, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
+from pondera.models.encode_once import find_repeats
 from pondera.models.nano.configuration import NanoConfig
 
 
@@ -169,6 +170,13 @@ class NanoModel(NanoPreTrainedModel):
         change = cell_changes(pixel_values[:, :num_tiles], self.config.global_tiles, self.config.grid).to(cells.dtype)
         return torch.cat([cells, F.pad(change, (0, 0, 0, 0, 0, cells.shape[1] - num_tiles))], dim=-1)
 
+    def encode_different(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """The same, with images that are equal encoded once."""
+        repeats = find_repeats([(image,) for image in pixel_values], self.vision_tower)
+        if repeats is None:
+            return self.encode_images(pixel_values)
+        return self.encode_images(pixel_values[repeats.first_U])[repeats.different_N]
+
     def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pixels [images, views, 3, px, px] in [-1, 1] -> image tokens [images, tokens, hidden]."""
         return self.projector(self.encode_images(pixel_values))
@@ -189,7 +197,7 @@ class NanoModel(NanoPreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         if pixel_values is not None:
-            image_cells = self.encode_images(pixel_values)
+            image_cells = self.encode_different(pixel_values)
         if image_cells is not None:
             feature = self.projector(image_cells).to(inputs_embeds.dtype)
             place = input_ids == self.config.image_token_id
