@@ -43,10 +43,10 @@ from types import ModuleType
 from typing import Any
 
 import httpx2
-import numpy as np
 from PIL import Image
 
 from pondera.core.records import Media, Sample
+from pondera.data.photographs import list_photographs
 from pondera.generate.chat import ChatClient
 from pondera.teach import OpenAITeacher, distill
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--model", default="teacher")
     parser.add_argument("--prompt", default="quality.short")
     parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--size", type=int, default=96, help="width and height of the images, noise, in pixels")
+    parser.add_argument("--size", type=int, default=256, help="width and height of the images, in pixels")
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=96)
     parser.add_argument("--pause-ms", type=float, default=400, help="of the played service")
@@ -89,10 +89,15 @@ def main() -> None:
 
 
 def make_samples(folder: Path, count: int, size: int) -> list[Sample]:
+    """Squares cut from the photographs of the package."""
+    photographs = [Image.open(path).convert("RGB") for path in list_photographs()]
     samples = []
     for i in range(count):
+        photograph = photographs[i % len(photographs)]
+        random_place = random.Random(i)
+        left, top = (random_place.randrange(side - size + 1) for side in photograph.size)
         path = folder / f"{i}.png"
-        Image.fromarray(np.random.default_rng(i).integers(0, 256, (size, size, 3), np.uint8)).save(path)
+        photograph.crop((left, top, left + size, top + size)).save(path)
         samples.append(Sample(f"s{i}", (Media(str(path)),)))
     return samples
 

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import Image
 from pondera.assess import Assessor
 from pondera.models import ModelCard
 from pondera.serve import Limits, create_app
-from pondera.serve.batches import BatchWorker, QueueFull
+from pondera.serve.batches import PATIENCE, BatchWorker, QueueFull
 from pondera.serve.images import EncodedImage
 from tests.models.tiny import noise_image, tiny_family
 
@@ -223,6 +224,42 @@ def test_jobs_of_one_group_share_a_batch_and_keep_their_order():
     go.set()
     assert [str(f.exception() or f.result()) for f in futures] == ["0", "20", "22", "24", "13", "28", "30", "32"]
     assert batches == [("a", [0]), ("a", [10, 12, 14]), ("b", [11, 13]), ("a", [15, 16])]
+    worker.close()
+
+
+def test_the_model_waits_for_those_whom_it_just_answered():
+    sizes = []
+
+    def compute(group, items):
+        sizes.append(len(items))
+        time.sleep(0.5)
+        return items
+
+    def ask(worker, times, pause_s):
+        for i in range(times):
+            worker.submit("a", i).result(timeout=10)
+            time.sleep(pause_s)  # one client after the other is ready again
+
+    worker = BatchWorker(compute)
+    clients = [threading.Thread(target=ask, args=(worker, 3, 0.008 * i)) for i in range(4)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert sizes == [1, 4, 4, 3]  # the first client found the model idle; who asked three times is done
+    worker.close()
+
+
+def test_nobody_is_waited_for_who_stays_away():
+    took_s = 0.2
+    worker = BatchWorker(lambda group, items: [time.sleep(took_s / len(items)) for _ in items])
+    together = [worker.submit("a", i) for i in range(4)]
+    for future in together:
+        future.result(timeout=10)
+    start = time.monotonic()
+    for i in range(3):  # alone from now on: the wait for the others ends, and does not come back
+        worker.submit("a", i).result(timeout=10)
+    assert time.monotonic() - start < 3 * took_s + 2 * PATIENCE * took_s + 0.1
     worker.close()
 
 

@@ -1,16 +1,22 @@
 """One thread that owns the model: requests that arrive side by side are computed side by side.
 
-While a batch is computed, requests gather; those that can share a batch with the oldest one go next.
+While a batch is computed, requests gather; those that can share a batch with the oldest one go next. Clients that got
+their answers ask again at once, but one after the other: the model waits for them a little, or it would compute small
+batches, which take nearly as long as large ones.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
+
+PATIENCE = 0.2
+"""Longest wait for those who were just answered, as a share of the time of the longest of the last batches."""
 
 
 class QueueFull(Exception):  # noqa: N818 - it says what is the case
@@ -41,6 +47,8 @@ class BatchWorker:
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
+        self._num_expected = 0
+        self._last_s: deque[float] = deque(maxlen=8)
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
@@ -69,21 +77,34 @@ class BatchWorker:
 
     def _run(self) -> None:
         while batch := self._next_batch():
+            start = time.monotonic()
             try:
                 results = self._compute(batch[0].group, [job.item for job in batch])
             except Exception as error:  # belongs to those who asked; the thread lives on
                 results = [error] * len(batch)
+            self._expect_again(len(batch), time.monotonic() - start)
             for job, result in zip(batch, results, strict=True):
                 if isinstance(result, Exception):
                     job.future.set_exception(result)
                 else:
                     job.future.set_result(result)
 
+    def _expect_again(self, num_answered: int, took_s: float) -> None:
+        """Before the answers go out: who gets one asks again at once."""
+        with self._changed:
+            self._num_expected = min(num_answered + len(self._waiting), self._batch_size)
+            self._last_s.append(took_s)
+
     def _next_batch(self) -> list[_Job]:
         """The oldest job and others of its group, in order; empty at the end. Jobs nobody waits for are left out."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._is_closed)
+                self._changed.wait_for(
+                    lambda: len(self._waiting) >= self._num_expected or self._is_closed,
+                    PATIENCE * max(self._last_s, default=0.0),
+                )
+                self._num_expected = 0  # whoever stays away is not waited for twice
                 if self._is_closed:
                     return []
                 group = self._waiting[0].group

@@ -17,6 +17,7 @@ from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.records import Sample
 from pondera.data.manifest import write_manifest
 from pondera.errors import TeacherError
+from pondera.generate.afterwards import Afterwards
 from pondera.generate.journal import total_usage
 from pondera.generate.record_files import appending
 from pondera.prompts import Prompt
@@ -141,7 +142,8 @@ def distill(
     # The log is ours until the manifest is written; another run that has it is left in peace.
     begun = {"teacher": teacher.fingerprint, "wanted": list(keys.values())}
     with appending(places.log) as writer, RunState(places.state, begun) as state:
-        recorded = record(samples, teacher, places.log, writer, keys, seed, on_progress, look)
+        with Afterwards(look) as looking:
+            recorded = record(samples, teacher, places.log, writer, keys, seed, on_progress, looking.add)
         if recorded.missing and not allow_missing:
             raise Unanswered(recorded.missing)
         responses = {pair: recorded.found[key] for pair, key in keys.items() if key in recorded.found}
