@@ -21,7 +21,7 @@ from pondera.errors import MediaError, TeacherError
 from pondera.generate.journal import RequestJournal
 from pondera.generate.record_files import appending
 from pondera.teach import MeasuringTeacher, TeacherResponse, distill, status
-from pondera.teach.choice import best_of
+from pondera.teach.choice import best_of, explained
 from pondera.teach.filters import Candidate, length_filter, tolerance_filter
 from pondera.teach.log import logged, read_log, response_key
 
@@ -296,6 +296,17 @@ def test_the_label_can_take_the_place_of_the_score(make_samples, tmp_path):
     done = distill(samples, ScriptedTeacher(), tmp_path / "out", replace_score=True)
     rationales = [sample.rationale for sample in read_manifest(done.manifest)]
     assert all(text.endswith("</think><answer>4.00</answer>") for text in rationales)
+
+
+@pytest.mark.parametrize("answer", ["Score: 3.00", "score:3", "Score: 3.", "Score:\t+3.0 "])
+def test_the_label_takes_the_place_of_the_number_not_of_the_words_before_it(make_samples, answer):
+    """With a prompt that wants "Score:" before the number, rationales lost it and could not be read."""
+    form = AnswerFormat(Numbers(prefix="Score:"))
+    text = f"<think>soft edges, 3 of 5 trees are sharp</think>\n<answer>{answer}</answer>"
+    (sample,) = make_samples(1, mos=4.0, scale=LabelScale(1, 5))
+    taught = explained(Candidate(sample, 0, text, form.parse(text)), LabelScale(1, 5)).rationale
+    assert form.parse(text).is_valid and form.parse(taught).values == (4.0,)
+    assert form.parse(taught).think == "soft edges, 3 of 5 trees are sharp"
 
 
 def test_replacing_scores_needs_labels_and_one_number(make_samples, tmp_path):

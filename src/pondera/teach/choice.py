@@ -34,7 +34,8 @@ def explained(candidate: Candidate, scale: LabelScale | None) -> Sample:
     text = candidate.completion.strip()
     if scale is not None:
         label = f"{candidate.sample.mos_on(scale):.2f}"
-        text = re.sub(r"<answer>.*?</answer>", f"<answer>{label}</answer>", text, flags=re.S)
+        # The number alone: what the form wants before it stays.
+        text = re.sub(r"[-+.\d]+(?=\s*</answer>)", label, text)
     return replace(candidate.sample, rationale=text)
 
 
