@@ -55,7 +55,7 @@ def test_rationales_come_from_the_service_and_a_second_run_asks_for_nothing(pond
             "--prompt",
             "quality.short",
         )
-        options += ("--max-tokens", 50, "--prices", 1, 2, "--max-rate", 1e6)
+        options += ("--max-tokens", 50, "--prices", "1,2", "--max-rate", 1e6)
         first = pondera(*args_for(server, manifest, tmp_path, *options, "--format", "json"))
         second = pondera(*args_for(server, manifest, tmp_path, *options))
     assert first.exit_code == 0, first.output
@@ -120,7 +120,7 @@ def test_the_key_is_sent_and_is_in_no_output_and_no_file(pondera, manifest, tmp_
         (("--teacher", "openai", "--gpus", "2"), "--gpus: goes with --teacher vllm only"),
         (("--teacher", "command", "--temperature", "1"), "openai or vllm only"),
         (("--max-cost", "3"), "--max-cost: goes with --teacher openai only"),
-        (("--opinion-prices", "1", "2"), "--opinion-prices: goes with --second-opinion only"),
+        (("--opinion-prices", "1,2"), "--opinion-prices: goes with --second-opinion only"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(pondera, manifest, tmp_path, args, words):
@@ -211,10 +211,10 @@ def opinions_too(payload):
 
 def test_second_opinions_are_counted_and_shown_with_the_prices_of_their_model(pondera, manifest, tmp_path):
     with ChatServer(opinions_too) as server:
-        costs = ("--prices", 1000, 0, "--max-cost", 9)
+        costs = ("--prices", "1000,0", "--max-cost", 9)
         other = pondera(*args_for(server, manifest, tmp_path, *costs, "--second-opinion", "judge"))
         assert other.exit_code == 2 and "--opinion-prices" in other.stderr and not server.payloads
-        priced = ("--second-opinion", "judge", "--opinion-prices", 100, 0)
+        priced = ("--second-opinion", "judge", "--opinion-prices", "100,0")
         done = pondera(*args_for(server, manifest, tmp_path, *costs, *priced))
         assert done.exit_code == 0, done.output
         assert "second opinions: 3 asked, 0 unreadable, 0 missing, cost 0.03" in done.stdout
@@ -230,7 +230,7 @@ def test_second_opinions_are_counted_and_shown_with_the_prices_of_their_model(po
 
 def test_teacher_and_second_opinion_spend_one_budget(pondera, manifest, tmp_path):
     with ChatServer(opinions_too) as server:
-        asked = args_for(server, manifest, tmp_path, "--prices", 1000, 0, "--second-opinion", "teacher")
+        asked = args_for(server, manifest, tmp_path, "--prices", "1000,0", "--second-opinion", "teacher")
         stopped = pondera(*asked, "--max-cost", 0.55)  # 0.1 a request, an opinion up to 0.22 by its length
         assert stopped.exit_code == 1 and "limit is 0.55" in stopped.stderr
         assert len(server.payloads) == 4
@@ -243,7 +243,7 @@ def test_teacher_and_second_opinion_spend_one_budget(pondera, manifest, tmp_path
 def test_a_teacher_that_costs_nothing_may_have_a_paid_second_opinion(pondera, manifest, tmp_path):
     with ChatServer(opinions_too) as server:
         asked = ("distill", manifest, "--out", tmp_path / "m.jsonl", "--second-opinion", "judge", "--opinion-url")
-        done = pondera(*asked, server.url, "--opinion-prices", 1000, 0, "--max-cost", 0.35)
+        done = pondera(*asked, server.url, "--opinion-prices", "1000,0", "--max-cost", 0.35)
     assert done.exit_code == 1 and "limit is 0.35" in done.stderr
     assert 1 <= len(server.payloads) <= 2
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from pondera.evaluate.judge import CRITERIA, judge_texts
 from pondera.evaluate.judge_summary import krippendorff_alpha, summarise_judgements
 from pondera.generate.chat import ChatReply, RequestFailed
 from pondera.generate.record_files import appending
-from tests.generate.chat_server import ChatServer, say
+from tests.generate.chat_server import ChatServer, Said, say
 
 
 class ScriptedJudge:
@@ -314,6 +315,30 @@ def test_judges_spend_one_limit_and_what_they_used_is_reported(evaluation, tmp_p
     assert {"answers": 6, "new": 5, "requests": 6, "repeated": 0, "retries": 0}.items() <= spending["b"].items()
 
 
+def test_judges_keep_to_time_outs_rate_and_names_of_the_run(evaluation, tmp_path):
+    """A judge could be asked with a time-out of 300 s, at any rate and under one name only."""
+    pause_s = 60.0
+    behave = lambda payload: Said(say(graded(2), model=f"large-{payload['model']}").body, pause_s=pause_s)  # noqa: E731
+    with ChatServer(behave) as server:
+        words = (evaluation, "--judge", "a", "--judge", "b", "--base-url", server.url, "--out", tmp_path / "out")
+        words += ("--seeds", 1, "--concurrency", 1, "--format", "json")
+        start = time.monotonic()
+        ended = run(*words, "--timeout", 0.2, "--total-timeout", 1)
+        assert ended.exit_code == 1 and "time limit of 1 s is over" in ended.stderr
+        assert time.monotonic() - start < 40  # far from 60, however busy the machine is
+        pause_s = 0.0
+        refused = run(*words)
+        assert refused.exit_code == 1 and "model 'large-a' answered" in refused.stderr
+        assert "--also-model" in refused.stderr
+        server.payloads.clear()
+        start = time.monotonic()
+        done = run(*words, "--also-model", "large-a", "--also-model", "large-b", "--max-rate", 600)
+        assert done.exit_code == 0, done.stderr
+        assert len(server.payloads) == 12 and time.monotonic() - start > 2 * 5 * 0.1  # 12 requests, 10 waits
+    endless = run(*words, "--total-timeout", 0)
+    assert endless.exit_code == 1 and "total_timeout_s must be > 0" in endless.stderr
+
+
 def test_a_judge_of_whom_nothing_can_be_read_is_a_failure(evaluation, service, tmp_path, monkeypatch):
     """It printed a table of nan and succeeded."""
     monkeypatch.setattr("tests.evaluate.test_judge.graded", lambda grade: "fine, I think")
@@ -327,6 +352,7 @@ def test_a_judge_of_whom_nothing_can_be_read_is_a_failure(evaluation, service, t
     [
         (["--seeds", "2"], "goes with --judge only"),
         (["--blind"], "goes with --judge only"),
+        (["--timeout", "3", "--also-model", "x"], "goes with --judge only"),
         (["--judge", "a", "--base-url", "http://127.0.0.1:1/v1"], "say where"),
         (["--judge", "a", "--out", "x"], "give one, or one for each of 1 judges"),
         (["--judge", "a", "--base-url", "http://x/v1", "--out", "x", "--prices", "1"], "two numbers such as 2.5,10"),

@@ -506,6 +506,7 @@ def test_what_is_no_address_is_refused(url):
         {"concurrency": 0},
         {"tries": 0},
         {"timeout_s": -1},
+        {"total_timeout_s": 0},
         {"max_cost": 1.0},
         {"prices": (-1, 1)},
         {"prices": (1, float("nan"))},

@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pondera.cli.client_options import (
+    PRICES_FORM,
+    AlsoModelOption,
+    ConcurrencyOption,
+    MaxCostOption,
+    MaxRateOption,
+    Prices,
+    TimeoutOption,
+    TotalTimeoutOption,
+)
 from pondera.cli.distill_teachers import TeacherKind, build_second_opinion, build_teacher
 from pondera.cli.options import Plain, PlainOption, aligned, facts, printable, progress
 
@@ -58,16 +68,12 @@ def distill(
         str | None,
         typer.Option(help="Marks another model under the same name: what an earlier one said does not count."),
     ] = None,
-    also_model: Annotated[
-        list[str] | None, typer.Option(help="Another name under which the model may answer; repeatable.")
-    ] = None,
+    also_model: AlsoModelOption = None,
     api_key_env: Annotated[
         str | None,
         typer.Option(help="Environment variable with the key; '' sends none.", show_default="OPENAI_API_KEY"),
     ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Requests under way at a time.", show_default="8")
-    ] = None,
+    concurrency: ConcurrencyOption = None,
     temperature: Annotated[
         list[float] | None,
         typer.Option(min=0, help="Of the completions; several are taken in turn.", show_default="0.7"),
@@ -79,29 +85,14 @@ def distill(
     frames: Annotated[
         int | None, typer.Option(min=1, help="Of each video file, sent in order.", show_default="8")
     ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds for one try, or for one answer of a program; for second opinions too.", show_default="300"
-        ),
-    ] = None,
-    total_timeout: Annotated[
-        float | None, typer.Option(help="Seconds for the run, second opinions included.", show_default="no limit")
-    ] = None,
-    max_rate: Annotated[
-        float | None, typer.Option(help="Requests a minute, to each service.", show_default="no limit")
-    ] = None,
+    timeout: TimeoutOption = None,
+    total_timeout: TotalTimeoutOption = None,
+    max_rate: MaxRateOption = None,
     prices: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="IN OUT", help="Of a million prompt and completion tokens.", show_default="not counted"),
+        Prices | None,
+        typer.Option(help="Of a million prompt and completion tokens.", show_default="not counted", **PRICES_FORM),
     ] = None,
-    max_cost: Annotated[
-        float | None,
-        typer.Option(
-            help="Limit of what this run may spend, second opinions included; no request is begun that could pass it.",
-            show_default="no limit",
-        ),
-    ] = None,
+    max_cost: MaxCostOption = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="Spread a vllm model over so many.", show_default="1")] = None,
     max_length: Annotated[
         int | None,
@@ -141,11 +132,11 @@ def distill(
         ),
     ] = None,
     opinion_prices: Annotated[
-        tuple[float, float] | None,
+        Prices | None,
         typer.Option(
-            metavar="IN OUT",
             help="Of a million of its prompt and completion tokens.",
             show_default="--prices, for the same model and service",
+            **PRICES_FORM,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the teacher.")] = 0,
@@ -154,6 +145,7 @@ def distill(
     """Ask a teacher to explain images, verify what it says, and write a manifest with rationales.
 
     Every response is logged first: an interrupted run goes on where it was, and other filters ask for nothing again.
+    Concurrency, time-outs, rate and cost limit hold for second opinions too, --timeout also for an answer of a program.
     """
     if status:
         _show_status(out, form)

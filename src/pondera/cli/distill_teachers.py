@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pondera.cli.client_options import client_settings
+
 if TYPE_CHECKING:
     from pondera.core.answers import AnswerFormat
     from pondera.generate.chat import Budget, Deadline
@@ -40,8 +42,6 @@ _NAMES = {
     "frames": "num_frames",
     "teacher_version": "version",
     "timeout": "timeout_s",
-    "total_timeout": "total_timeout_s",
-    "also_model": "accepted_models",
 }
 
 
@@ -83,8 +83,12 @@ def _refuse_foreign(kind: TeacherKind, given: Mapping[str, Any]) -> None:
             raise typer.BadParameter(f"goes with --teacher {owners} only", param_hint=f"--{name.replace('_', '-')}")
 
 
+def _only(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: given[name] for name in names if name in given}
+
+
 def _named(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {_NAMES.get(name, name): given[name] for name in names if name in given}
+    return {_NAMES.get(name, name): value for name, value in _only(given, *names).items()}
 
 
 def _openai(given: Mapping[str, Any]) -> Any:
@@ -93,7 +97,7 @@ def _openai(given: Mapping[str, Any]) -> Any:
 
     if "base_url" not in given or "model" not in given:
         raise typer.BadParameter("teacher openai needs both", param_hint="--base-url, --model")
-    client = ChatClient(given["base_url"], given["model"], **_named(given, *_CLIENT))
+    client = ChatClient(given["base_url"], given["model"], **client_settings(_only(given, *_CLIENT)))
     return OpenAITeacher(client, **_named(given, "prompt", *_ASKING))
 
 
@@ -147,18 +151,15 @@ def build_second_opinion(
     is_the_teachers = teacher_url is None or origin(address) == origin(teacher_url)
     key_env = second["opinion_key_env"]
     is_one_offer = is_the_teachers and model == asking["model"]
-    budget, deadline = _shared_limits(asking, teacher)
-    given: dict[str, Any] = {
+    # An empty name of a variable is a choice: it sends no key.
+    given = {
         "api_key_env": key_env if key_env is not None else (asking["api_key_env"] if is_the_teachers else ""),
-        "accepted_models": second["opinion_also_model"] or (asking["also_model"] if is_one_offer else None),
-        "concurrency": asking["concurrency"],
-        "timeout_s": asking["timeout"],
-        "max_rate": asking["max_rate"],
+        "also_model": second["opinion_also_model"] or (asking["also_model"] if is_one_offer else None),
         "prices": _opinion_prices(second, asking, is_one_offer=is_one_offer),
-        "budget": budget,
-        "deadline": deadline,
+        **{name: asking[name] for name in ("concurrency", "timeout", "max_rate")},
     }
-    return SecondOpinion(ChatClient(address, model, **{k: v for k, v in given.items() if v is not None}))
+    budget, deadline = _shared_limits(asking, teacher)
+    return SecondOpinion(ChatClient(address, model, budget=budget, deadline=deadline, **client_settings(given)))
 
 
 def _opinion_prices(
@@ -168,7 +169,7 @@ def _opinion_prices(
     prices: tuple[float, float] | None = second["opinion_prices"] or (asking["prices"] if is_one_offer else None)
     if prices is None and (asking["prices"] is not None or asking["max_cost"] is not None):
         raise typer.BadParameter(
-            f"is needed, because {second['second_opinion']!r} is not what --prices are of; 0 0 where it costs nothing",
+            f"is needed, because {second['second_opinion']!r} is not what --prices are of; 0,0 where it costs nothing",
             param_hint="--opinion-prices",
         )
     return prices

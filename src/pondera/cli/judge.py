@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pondera.cli.client_options import (
+    PRICES_FORM,
+    AlsoModelOption,
+    ConcurrencyOption,
+    MaxCostOption,
+    MaxRateOption,
+    Prices,
+    TimeoutOption,
+    TotalTimeoutOption,
+    client_settings,
+)
 from pondera.cli.options import Plain, PlainOption, aligned, progress, require
 
 if TYPE_CHECKING:
     from pondera.evaluate.judge import Judgement
     from pondera.evaluate.predictions import Row
+    from pondera.generate.chat import ChatClient
 
 
 def judge(
@@ -37,22 +49,20 @@ def judge(
         int | None, typer.Option(min=1, help="Judgements of each text by each judge.", show_default="3")
     ] = None,
     blind: Annotated[bool, typer.Option("--blind", help="Tell judges neither label nor known distortions.")] = False,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests at a time.", show_default="8")] = None,
+    also_model: AlsoModelOption = None,
+    concurrency: ConcurrencyOption = None,
+    timeout: TimeoutOption = None,
+    total_timeout: TotalTimeoutOption = None,
+    max_rate: MaxRateOption = None,
     prices: Annotated[
-        list[str] | None,
+        list[Prices] | None,
         typer.Option(
-            metavar="IN,OUT",
-            help="Of a million prompt and completion tokens; one, or one per judge.",
+            help="Of a million prompt and completion tokens; one pair, or one per judge.",
             show_default="not counted",
+            **PRICES_FORM,
         ),
     ] = None,
-    max_cost: Annotated[
-        float | None,
-        typer.Option(
-            help="Limit of what this run may spend, all judges together; no request is begun that could pass it.",
-            show_default="no limit",
-        ),
-    ] = None,
+    max_cost: MaxCostOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for judge.json and the log of answers; needed with --judge.")
     ] = None,
@@ -63,22 +73,18 @@ def judge(
     Where distortions are known, texts are checked against them without any judge: what was done, where, how strongly.
     Judge models grade accuracy, reasonableness and completeness from 0 to 2. Recorded answers are never asked again.
     """
-    given: dict[str, Any] = {
-        "--base-url": base_urls,
-        "--api-key-env": api_key_envs,
-        "--seeds": seeds,
-        "--concurrency": concurrency,
-        "--prices": prices,
-        "--max-cost": max_cost,
+    client_options: dict[str, Any] = {
+        "also_model": also_model,
+        "concurrency": concurrency,
+        "timeout": timeout,
+        "total_timeout": total_timeout,
+        "max_rate": max_rate,
+        "max_cost": max_cost,
     }
-    extra = [name for name, value in {**given, "--blind": blind or None}.items() if value is not None and value != []]
-    if not judges and extra:
-        raise typer.BadParameter("goes with --judge only", param_hint=", ".join(extra))
-    addresses = _addresses(judges or [], base_urls or [])
-    key_envs = _key_envs([url for _, url in addresses], api_key_envs or [])
-    prices_of = _prices(prices or [], len(addresses))
-    if max_cost is not None and None in prices_of:
-        raise typer.BadParameter("needs the prices of every judge; 0,0 where one costs nothing", param_hint="--prices")
+    per_judge = {"base_url": base_urls, "api_key_env": api_key_envs, "prices": prices}
+    if not judges:
+        _refuse({**client_options, **per_judge, "seeds": seeds, "blind": blind or None})
+    clients = _clients(judges or [], base_urls or [], api_key_envs or [], prices or [], client_options)
     if judges and out is None:
         raise typer.BadParameter("answers of judges are recorded; say where", param_hint="--out")
     require("report", "pyarrow")
@@ -88,18 +94,8 @@ def judge(
 
     systems = _read(evaluations)
     report: dict[str, Any] = {"grounded": {name: grounded_checks(rows) for name, rows in systems.items()}}
-    if judges and out is not None:
-        report |= _judged(
-            systems,
-            addresses,
-            key_envs,
-            out,
-            prices_of=prices_of,
-            max_cost=max_cost,
-            seeds=seeds or 3,
-            blind=blind,
-            concurrency=concurrency or 8,
-        )
+    if clients and out is not None:
+        report |= _judged(systems, clients, out, seeds=seeds or 3, blind=blind)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(jsonable(report), indent=2, ensure_ascii=False)
@@ -108,6 +104,37 @@ def judge(
     if judges and not any(found["n"] for found in report["judged"]["systems"].values()):
         typer.echo(f"no answer of a judge could be read; they stand in {out}/judgements.jsonl", err=True)
         raise typer.Exit(1)
+
+
+def _refuse(options: Mapping[str, Any]) -> None:
+    """Options of judges where nobody judges."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value != []]
+    if given:
+        raise typer.BadParameter("goes with --judge only", param_hint=", ".join(given))
+
+
+def _clients(
+    judges: list[str],
+    base_urls: list[str],
+    api_key_envs: list[str],
+    prices: list[Prices],
+    options: Mapping[str, Any],
+) -> list[ChatClient]:
+    """One of each judge; the limits of cost and time hold for all of them together."""
+    from pondera.generate.chat import Budget, ChatClient, Deadline
+
+    addresses = _addresses(judges, base_urls)
+    key_envs = _key_envs([url for _, url in addresses], api_key_envs)
+    prices_of = _prices(prices, len(addresses))
+    if options["max_cost"] is not None and None in prices_of:
+        raise typer.BadParameter("needs the prices of every judge; 0,0 where one costs nothing", param_hint="--prices")
+    budget, deadline = Budget(options["max_cost"]), Deadline(options["total_timeout"])
+    own = {name: value for name, value in options.items() if name not in ("max_cost", "total_timeout")}
+    settings = client_settings(own)
+    return [
+        ChatClient(url, model, api_key_env=api_key_env, prices=pair, budget=budget, deadline=deadline, **settings)
+        for (model, url), api_key_env, pair in zip(addresses, key_envs, prices_of, strict=True)
+    ]
 
 
 def _addresses(judges: list[str], base_urls: list[str]) -> list[tuple[str, str]]:
@@ -137,22 +164,15 @@ def _key_envs(urls: list[str], given: list[str]) -> list[str]:
     return (given or [DEFAULT_KEY_ENV if is_one_service else ""]) * len(urls)
 
 
-def _prices(given: list[str], num_judges: int) -> list[tuple[float, float] | None]:
+def _prices(given: list[Prices], num_judges: int) -> list[Prices | None]:
     """Of each judge; None where they are not known."""
-    if given and len(given) not in (1, num_judges):
+    if len(given) not in (0, 1, num_judges):
         raise typer.BadParameter(
             f"give one pair, or one for each of {num_judges} judges; got {len(given)}", param_hint="--prices"
         )
-    pairs: list[tuple[float, float] | None] = []
-    for text in given:
-        try:
-            prompt_price, completion_price = (float(word) for word in text.split(","))
-        except ValueError:
-            raise typer.BadParameter(
-                f"must be two numbers such as 2.5,10, got {text!r}", param_hint="--prices"
-            ) from None
-        pairs.append((prompt_price, completion_price))
-    return (pairs or [None]) * (num_judges if len(given) <= 1 else 1)
+    if len(given) == num_judges:
+        return [*given]
+    return [given[0] if given else None] * num_judges
 
 
 def _read(folders: list[Path]) -> dict[str, list[Row]]:
@@ -162,34 +182,22 @@ def _read(folders: list[Path]) -> dict[str, list[Row]]:
 
 
 def _judged(
-    systems: dict[str, list[Row]],
-    addresses: list[tuple[str, str]],
-    key_envs: list[str],
-    out: Path,
-    *,
-    prices_of: Sequence[tuple[float, float] | None],
-    max_cost: float | None,
-    seeds: int,
-    blind: bool,
-    concurrency: int,
+    systems: dict[str, list[Row]], clients: Sequence[ChatClient], out: Path, *, seeds: int, blind: bool
 ) -> dict[str, Any]:
     from pondera import prompts
     from pondera.evaluate.judge import PROMPT, TEMPERATURE, judge_texts
     from pondera.evaluate.judge_summary import summarise_judgements
-    from pondera.generate.chat import Budget, ChatClient
 
-    budget = Budget(max_cost)
     judgements: list[Judgement] = []
     spending: dict[str, Any] = {}
-    for (model, url), api_key_env, prices in zip(addresses, key_envs, prices_of, strict=True):
-        client = ChatClient(url, model, api_key_env=api_key_env, concurrency=concurrency, prices=prices, budget=budget)
-        show = progress(f"judged by {model}")
+    for client in clients:
+        show = progress(f"judged by {client.model}")
         log = out / "judgements.jsonl"
         judged = judge_texts(systems, client, log, seeds=range(seeds), with_facts=not blind, on_progress=show)
         judgements += judged.judgements
-        spending[model] = judged.spending()
+        spending[client.model] = judged.spending()
     protocol = {
-        "judges": [model for model, _ in addresses],
+        "judges": [client.model for client in clients],
         "seeds": seeds,
         "temperature": TEMPERATURE,
         "facts_told": not blind,

@@ -132,7 +132,6 @@ class ChatClient:
             concurrency=concurrency,
             tries=tries,
             timeout_s=timeout_s,
-            total_timeout_s=total_timeout_s,
             max_rate=max_rate,
             max_reply_bytes=max_reply_bytes,
             backoff_s=backoff_s,
@@ -265,7 +264,7 @@ class ChatClient:
                     notes.unusable(usage)
             if isinstance(error, AnotherModel) and not self._has_answered and number >= _FIRST_TRIES:
                 raise ServiceRefused(
-                    f"{self.base_url}: {error}, {number} times; ask for that name, or accept it (distill: --also-model)"
+                    f"{self.base_url}: {error}, {number} times; ask for that name, or accept it (--also-model)"
                 ) from None
             return _Failure(str(error), None)
         except _failures() as error:

@@ -8,6 +8,7 @@ import random
 import time
 from email.utils import parsedate_to_datetime
 
+from pondera.errors import ConfigError
 from pondera.generate.chat_reply import LimitReached, RequestFailed
 
 
@@ -16,9 +17,14 @@ class Deadline:
 
     Args:
         total_s: None is no limit.
+
+    Raises:
+        ConfigError: the limit is not positive.
     """
 
     def __init__(self, total_s: float | None = None) -> None:
+        if total_s is not None and not total_s > 0:
+            raise ConfigError(f"total_timeout_s must be > 0, got {total_s}")
         self.total_s = total_s
         self._began: float | None = None
 
