@@ -339,6 +339,20 @@ def test_judges_keep_to_time_outs_rate_and_names_of_the_run(evaluation, tmp_path
     assert endless.exit_code == 1 and "total_timeout_s must be > 0" in endless.stderr
 
 
+def test_the_key_of_a_judge_is_sent_and_is_in_no_output_and_no_file(evaluation, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-that-nobody-may-see")
+    quoting = f"<think>my key is sk-that-nobody-may-see</think>{graded(2).partition('</think>')[2]}"
+    behave = lambda payload: say(quoting, model=payload["model"])  # noqa: E731
+    with ChatServer(behave) as server:
+        words = ("--judge", "a", "--base-url", server.url, "--out", tmp_path / "out", "--seeds", 1)
+        result = run(evaluation, *words, "--api-key-env", "MY_KEY")
+        assert server.headers[0]["authorization"] == "Bearer sk-that-nobody-may-see"
+    assert result.exit_code == 0, result.stderr
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert b"my key is [API key]" in written
+    assert b"nobody-may-see" not in written + result.output.encode()
+
+
 def test_a_judge_of_whom_nothing_can_be_read_is_a_failure(evaluation, service, tmp_path, monkeypatch):
     """It printed a table of nan and succeeded."""
     monkeypatch.setattr("tests.evaluate.test_judge.graded", lambda grade: "fine, I think")

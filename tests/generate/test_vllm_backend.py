@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import random
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -215,6 +217,34 @@ def test_a_server_gets_each_image_once_and_lossless_and_every_setting_said(monke
         assert {payload["seed"] for payload in asked} == {5, 6}
         assert asked[0]["logit_bias"] == {str(family.image_token_id): -100.0}
         assert all(headers["Authorization"] == "Bearer secret-key" for headers in server.headers[:2])
+
+
+def test_a_server_that_quotes_the_key_does_not_bring_it_into_an_error(monkeypatch, family):
+    """It stood in the message that ends the training, and so in its log."""
+
+    class Quoting(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = b"bad key secret-key"
+            self.send_response(401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("VLLM_API_KEY", "secret-key")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quoting)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        with installed(monkeypatch), pytest.raises(TrainingError, match="answered 401") as caught:
+            open_backend(_rollout(backend="vllm_server", url=f"http://127.0.0.1:{server.server_port}"), family)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert "secret" not in str(caught.value)
 
 
 def test_without_vllm_the_install_line_is_said(monkeypatch, family):

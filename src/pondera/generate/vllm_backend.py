@@ -33,12 +33,14 @@ from PIL import Image
 
 from pondera.errors import MissingExtra, TrainingError
 from pondera.generate.backend import Completion
+from pondera.generate.chat_address import read_key, without_key
 from pondera.models import EncodedPrompt, Family, PromptSource
 from pondera.models.policy_weights import weight_shapes, whole_weights
 
 SUPPORTED = ">=0.29,<0.34"
 _BAN = -100.0  # the lowest bias that the protocol knows: e^-100 of a token's probability
 _NO_LOGP = -9999.0  # what the server writes where it has none
+_ERROR_BYTES = 65_536  # read of an error, so that no key is cut in two where its words are
 _START = 'start it with VLLM_SERVER_DEV_MODE=1 and --weight-transfer-config \'{"backend": "nccl"}\''
 
 
@@ -410,7 +412,7 @@ class ServerEngine:
         """GET, or POST with a payload; an empty answer is {}."""
         body = None if payload is None else json.dumps(payload).encode()
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get("VLLM_API_KEY"):
+        if key := read_key("VLLM_API_KEY"):
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(self.url + path, body, headers)
         try:
@@ -418,7 +420,7 @@ class ServerEngine:
                 content = response.read()
             return json.loads(content) if content.strip() else {}
         except urllib.error.HTTPError as error:
-            said = error.read(500).decode(errors="replace")
+            said = without_key(error.read(_ERROR_BYTES), key).decode(errors="replace")[:500]
             way_out = f"; {_START}" if error.code == 404 else ""
             raise TrainingError(f"{self.url}{path} answered {error.code}: {said}{way_out}") from None
         except (OSError, ValueError, http.client.HTTPException) as error:
