@@ -14,7 +14,7 @@ from pondera.core.presets import get_system, list_systems
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.data.synthesize import Mix, bundled_references, synthesize
 from pondera.data.tasks import KINDS, derive
-from pondera.engine.grading import stage_system
+from pondera.engine.grading import asked_as, stage_system
 from pondera.engine.run import run_recipe
 from pondera.teach import MeasuringTeacher
 
@@ -48,7 +48,7 @@ def test_the_prompts_of_a_recipe_ask_for_the_answers_that_its_systems_read(name)
     for stage in recipe.stages:
         section = recipe.prompts_of(stage)
         if stage.kind == "reinforce":
-            system = stage_system(stage)
+            system = asked_as(stage_system(stage), prompts.get(section.reason).answer)
             assert prompts.get(section.reason).answer.body == system.format_of("score").body
             assert stage.group_size >= system.min_group and stage.samples_per_step >= system.min_samples
             for task, prompt in section.tasks.items():

@@ -93,6 +93,35 @@ def test_named_targets_move_to_the_working_scale_with_the_label():
     assert system.reward(pool).raw["accuracy_multi"][0, 0] == pytest.approx(1.0)
 
 
+def test_numbers_asked_for_on_another_scale_earn_what_they_would_on_the_working_one():
+    system = System(name="t", terms=(Weighted(Format()), Weighted(Gaussian(sigma=0.5)), Weighted(Margin())))
+    other = system.asked_on(LabelScale(0.0, 100.0))
+    samples = [Sample(name, (), mos=m, scale=FIVE_POINT) for name, m in (("a", 2.0), ("b", 4.5))]
+    score_SK = [[1.0, 2.2], [5.0, 3.4]]
+    pools = [
+        asked.pool(samples, [[completion(asked.answer, [at(q)]) for q in group] for group in score_SK])
+        for asked, at in ((system, lambda q: q), (other, lambda q: 25 * (q - 1)))
+    ]
+    np.testing.assert_allclose(pools[1].score_SK, score_SK)
+    np.testing.assert_allclose(pools[1].value_SKn, pools[0].value_SKn)
+    np.testing.assert_allclose(other.reward(pools[1]).reward_SK, system.reward(pools[0]).reward_SK)
+    assert not other.parse("<think>a</think><answer>101</answer>").is_valid
+    assert other.asked_on(FIVE_POINT) == system
+
+
+def test_an_answer_that_is_no_longer_valid_earns_the_floor_on_any_scale():
+    system = System(name="t", terms=(Weighted(Format()), Weighted(Gaussian())), floor=-1.0).asked_on(LabelScale(0, 1))
+    pool = system.pool([Sample("a", (), mos=3.0, scale=FIVE_POINT)], [[completion(system.answer, [0.5]), INVALID]])
+    assert system.reward(pool).reward_SK.tolist() == [[pytest.approx(2.0), -1.0]]
+
+
+def test_a_system_with_further_or_other_forms_stays_on_its_scale():
+    json_only = System(name="t", terms=(Weighted(Format()),), answer=AnswerFormat(Json({"x": NumberField(1.0, 5.0)})))
+    for system in (json_only, get_system("omniquality-r@as_released")):
+        with pytest.raises(ConfigError, match="on its own scale only"):
+            system.asked_on(LabelScale(0.0, 1.0))
+
+
 def test_further_forms_are_tried_after_the_first_and_its_verdict_stands():
     system = System(name="t", terms=(Weighted(Format()),), also=(AnswerFormat(Numbers(), think="absent"),))
     assert system.parse("<answer>3.2</answer>").values == (3.2,)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pondera.core.advantage_plan import AdvantagePlan, Rewarded
-from pondera.core.answers import Answer, AnswerFormat, Json, NumberField
+from pondera.core.answers import Answer, AnswerFormat, Json, NumberField, Numbers
 from pondera.core.pool import BoolArray, Pool
 from pondera.core.records import FIVE_POINT, FloatArray, LabelScale, Sample
 from pondera.core.rewards.base import Term, readable
@@ -134,6 +134,8 @@ class System:
     Args:
         name: preset name, with `@as_released` where it is that.
         scale: working scale; labels are converted to it, constants are in its units.
+        asked: scale on which the prompt asks for the numbers of the task `score`; None is the working scale. See
+            `asked_on`.
         terms: at least one.
         answer: form of the answer for the task `score`.
         answers: form for every other task that the system can reward.
@@ -154,6 +156,7 @@ class System:
     name: str
     terms: tuple[Weighted, ...]
     scale: LabelScale = FIVE_POINT
+    asked: LabelScale | None = None
     answer: AnswerFormat = field(default_factory=AnswerFormat)
     answers: Mapping[str, AnswerFormat] = field(default_factory=dict)
     also: tuple[AnswerFormat, ...] = ()
@@ -267,13 +270,30 @@ class System:
         return Pool.build(
             [self._on_scale(sample) for sample in samples],
             text_SK,
-            [[self.parse(text, sample.task) for text in group] for sample, group in zip(samples, text_SK, strict=True)],
+            [[self._read(text, sample.task) for text in group] for sample, group in zip(samples, text_SK, strict=True)],
             scale=self.scale,
             num_tokens_SK=num_tokens_SK,
             stage=stage,
             step=step,
             side=side,
         )
+
+    def asked_on(self, scale: LabelScale) -> System:
+        """The same system for a prompt that asks for its numbers on another scale, with the same rewards.
+
+        Numbers are read on that scale and put on the working one, so the constants keep their meaning.
+
+        Args:
+            scale: of the prompt for the task `score`.
+
+        Raises:
+            ConfigError: its answer to the task `score` is not made of plain numbers, or has further forms.
+        """
+        body = self.answer.body
+        if not isinstance(body, Numbers) or self.also:
+            raise ConfigError(f"system {self.name!r} reads answers on its own scale only")
+        answer = replace(self.answer, body=replace(body, low=scale.low, high=scale.high))
+        return replace(self, answer=answer, asked=None if scale == self.scale else scale)
 
     def reward(self, pool: Pool) -> Rewarded:
         """What every roll-out earns.
@@ -366,6 +386,14 @@ class System:
         side, labels = tuple(side), {label for task in tasks for label in self.labels_of(task)}
         missing = {w.name: w.missing_side(side) for w in self.terms if w.optional and w.name in labels}
         return {name: names for name, names in missing.items() if names}
+
+    def _read(self, text: str, task: str) -> Answer:
+        """A parsed completion with its numbers on the working scale."""
+        answer = self.parse(text, task)
+        if task != "score" or self.asked is None or not answer.is_valid:
+            return answer
+        values, score = (self.asked.convert(np.array(x), self.scale) for x in (answer.values, answer.score))
+        return replace(answer, values=tuple(float(value) for value in values), score=float(score))
 
     def _on_scale(self, sample: Sample) -> Sample:
         """The sample with the targets that its answer gives as numbers moved to the working scale; mos moves later."""

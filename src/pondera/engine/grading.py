@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pondera.config import RampSection, ReinforceStage
+from pondera.core.answers import AnswerFormat, Numbers
 from pondera.core.pool import Pool
 from pondera.core.presets import get_system
-from pondera.core.records import Sample
+from pondera.core.records import LabelScale, Sample
 from pondera.core.rewards import make_term
 from pondera.core.system import Judged, Ramp, System, Weighted
 from pondera.engine.rollouts import GroupRecord
@@ -85,6 +86,21 @@ def stage_system(stage: ReinforceStage) -> System:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"stage {stage.name!r}: {error}") from None
     return system.with_terms(weights, more)
+
+
+def asked_as(system: System, form: AnswerFormat) -> System:
+    """The system for a prompt that asks for the same numbers on another scale; else the system as it is.
+
+    Args:
+        system: rewards and advantages.
+        form: that the prompt for a score asks for.
+    """
+    wanted, asked = system.answer.body, form.body
+    if not isinstance(wanted, Numbers) or not isinstance(asked, Numbers) or system.also:
+        return system
+    scale = LabelScale(asked.low, asked.high)
+    has_other_scale_only = asked == replace(wanted, low=scale.low, high=scale.high) != wanted
+    return system.asked_on(scale) if has_other_scale_only else system
 
 
 def make_pool(system: System, records: Sequence[GroupRecord], *, stage: str, step: int) -> Pool:

@@ -23,7 +23,7 @@ from pondera.engine.auxiliary import AuxiliaryView
 from pondera.engine.batches import own_share, plan_batches
 from pondera.engine.checkpoints import StageTrainer
 from pondera.engine.encoder import PromptEncoder
-from pondera.engine.grading import check_system, grade, stage_system
+from pondera.engine.grading import asked_as, check_system, grade, stage_system
 from pondera.engine.lesson import Lesson, make_lesson
 from pondera.engine.questions import questions
 from pondera.engine.rollouts import Rollouts, gather_records, group_records, write_rollouts
@@ -224,7 +224,7 @@ def plan_reinforcement(stage: ReinforceStage, card: ModelCard, train: Sequence[S
         TrainingError: a sample has no label, the system needs what this engine cannot supply, or batches cannot be
             filled or shared out.
     """
-    system = stage_system(stage)
+    system = asked_as(stage_system(stage), card.answer)
     views = plan_views(stage, system, card, train)
     check_system(system, stage, card, train, side=views.side)
     batches = plan_batches(
