@@ -2,7 +2,7 @@
 
     python benchmarks/distill.py --json                        a service that waits 0.4 s and answers
     python benchmarks/distill.py --serve nano             `pondera serve` on loopback, in a process of its own
-    python benchmarks/distill.py --base-url http://127.0.0.1:8000/v1 --model nano --prompt quality.short
+    python benchmarks/distill.py --base-url http://127.0.0.1:8000/v1 --model nano --prompt short.unit
 
 The load generator sends the very same requests, made beforehand, at the same concurrency, and throws the replies away:
 what is missing to it is the price of reading images, checking replies, recording and filtering. Behind a warm-up both
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--base-url", help="a real service; default: one that plays the teacher")
     parser.add_argument("--serve", metavar="MODEL", help="start pondera serve with this model, and ask it")
     parser.add_argument("--model", default="teacher")
-    parser.add_argument("--prompt", default="quality.short")
+    parser.add_argument("--prompt", default="short.unit")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--size", type=int, default=256, help="width and height of the images, in pixels")
     parser.add_argument("--concurrency", type=int, default=16)
@@ -263,7 +263,7 @@ def play(sender: Any, pause_s: float, failing: float) -> None:
         instance.payloads.clear()
         instance.headers.clear()
         digest = hashlib.sha256(json.dumps(payload).encode()).hexdigest()
-        text = f"<think>scene {digest}: its edges are soft and its sky is clean</think><answer>3.00</answer>"
+        text = f"<think>scene {digest}: its edges are soft and its sky is clean</think><answer>0.50</answer>"
         body = server.say(text).body
         failures = [
             server.Said(b"slow down", 429, {"retry-after": "0.05"}),

@@ -101,7 +101,7 @@ def distil_with_a_kill(args: argparse.Namespace, url: str, manifest: Path) -> di
     taught = args.out / "taught.jsonl"
     log = args.out / "taught.distill" / "responses.jsonl"
     command = [*PONDERA, "distill", str(manifest), "--split", "train", "--out", str(taught), "--teacher", "openai"]
-    command += ["--base-url", url, "--teacher-model", args.model, "--prompt", "quality.short", "--max-tokens", "96"]
+    command += ["--base-url", url, "--teacher-model", args.model, "--prompt", "short.unit", "--max-tokens", "96"]
     command += ["--concurrency", str(args.concurrency), "--temperature", "0.7", "--api-key-env", ""]
     num_before = recorded(log)
     wanted = len(read_manifest(manifest, split="train"))

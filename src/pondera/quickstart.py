@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pondera import prompts
 from pondera.assess import load
 from pondera.assess.assessor import Mode
 from pondera.config import load_recipe
+from pondera.core.answers import AnswerFormat
 from pondera.core.aspects import borne_out_worst_aspect
 from pondera.core.records import Sample
 from pondera.data.distortions import DISTORTIONS
@@ -77,7 +79,7 @@ def run_quickstart(out: Path, *, seed: int = 0, size: Size = FULL, overrides: tu
     # First of all: a mistake in an override shows at once, not behind the data.
     recipe = load_recipe("quickstart", [f"data.manifest={rationales.as_posix()}", f"seed={seed}", *overrides])
     manifest = _make_data(out / "data", seed, size)
-    _distil(manifest, out / "distillation", rationales, seed)
+    _distil(manifest, out / "distillation", rationales, seed, prompts.get(recipe.prompts.reason).answer)
     _say("training: cold start, reinforcement")
     final = run_recipe(recipe, out / "run", resume=True)
     evaluations = _evaluate_all(read_manifest(manifest, split="test"), out)
@@ -100,14 +102,14 @@ def _make_data(folder: Path, seed: int, size: Size) -> Path:
     )
 
 
-def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
+def _distil(manifest: Path, work: Path, rationales: Path, seed: int, form: AnswerFormat) -> None:
     """Ask the teacher about the training images; the validation images travel with them, unexplained."""
     if rationales.is_file():
         return
     samples = read_manifest(manifest)
     train = [sample for sample in samples if sample.split == "train"]
     _say(f"teacher: measures {len(train)} training images and writes a rationale for each (it sees no label)")
-    done = distill(train, MeasuringTeacher(), work, seed=seed)
+    done = distill(train, MeasuringTeacher(form=form), work, seed=seed, answer_format=form)
     write_manifest(rationales, [*read_manifest(done.manifest), *(s for s in samples if s.split == "val")])
 
 

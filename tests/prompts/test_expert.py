@@ -64,6 +64,8 @@ HASHES = {
     "short.video.causes@1": "f3b1a25b10be",
     "short.video.compare@1": "9b75da7a6150",
     "short.video.hundred@1": "755c55e92181",
+    "short.video.unit.fast@1": "cdb5f041f9cb",
+    "short.video.unit@1": "dd785d131709",
     "technical.image.compare@1": "61e6ada5b341",
     "technical.image.fast@1": "071afeb51c41",
     "technical.image.five@1": "4134d09ab2c0",

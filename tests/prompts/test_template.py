@@ -45,6 +45,8 @@ OWN_ANSWERS = {
     "short.score.fast": "<answer>Score: 3.50</answer>",
     "short.unit": "<think>sharp</think><answer>0.35</answer>",
     "short.unit.fast": "<answer>0.35</answer>",
+    "short.video.unit": "<think>steady</think><answer>0.35\n0.5</answer>",
+    "short.video.unit.fast": "<answer>0.35\n0.5</answer>",
     "judge.description": '<think>t</think><answer>{"accuracy": 2, "reasonableness": 1, "completeness": 0}</answer>',
     "judge.contradiction": '<answer>{"verdict": "consistent"}</answer>',
 }

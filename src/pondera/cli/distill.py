@@ -50,7 +50,7 @@ def distill(
     prompt: Annotated[
         str | None,
         typer.Option(
-            help="What is asked; nano knows quality.short. measuring takes only the form of the answer from it.",
+            help="What is asked; nano knows short.unit. measuring takes only the form of the answer from it.",
             show_default="quality.expert; measuring: one number",
         ),
     ] = None,
