@@ -17,14 +17,15 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pondera import prompts
 from pondera.assess import Assessor, load
 from pondera.config import load_recipe
-from pondera.core.answers import AnswerFormat, Numbers
+from pondera.core.answers import AnswerFormat
 from pondera.core.aspects import borne_out_worst_aspect
 from pondera.core.metrics import srcc
 from pondera.core.records import Sample
@@ -40,7 +41,6 @@ from pondera.teach import VideoMeasuringTeacher, distill
 
 TEACHER, SHUFFLED = "measuring teacher", "reinforced, frames shuffled"
 TRAINED = {"cold start": "cold_start", "reinforced": "reinforce"}  # name in the report: stage of the recipe
-ANSWER = AnswerFormat(Numbers(2, 1.0, 5.0, names=("global", "local")))
 ASPECT_OF = {name: kind.aspect for name, kind in TEMPORAL_DISTORTIONS.items()}
 PARTS = ("all clips", "codecs alone", "faults of time alone")
 
@@ -80,7 +80,7 @@ def run_quickstart_video(
     # First of all: a mistake in an override shows at once, not behind the data.
     recipe = load_recipe("quickstart-video", [f"data.manifest={rationales.as_posix()}", f"seed={seed}", *overrides])
     manifest = _make_data(out / "data", seed, size or Size())
-    _distil(manifest, out / "distillation", rationales, seed)
+    _distil(manifest, out / "distillation", rationales, seed, prompts.get(recipe.prompts.reason).answer)
     _say("training: cold start, reinforcement")
     final = run_recipe(recipe, out / "run", resume=True)
     evaluations = _evaluate_all(read_manifest(manifest, split="test"), out)
@@ -95,7 +95,7 @@ def _make_data(folder: Path, seed: int, size: Size) -> Path:
     return make_clips(folder, contents=contents, settings=size.clips, seed=seed, on_progress=_bar("clips"))
 
 
-def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
+def _distil(manifest: Path, work: Path, rationales: Path, seed: int, form: AnswerFormat) -> None:
     """Ask the teacher about the training clips; the validation clips travel with them, unexplained."""
     if rationales.is_file():
         return
@@ -103,7 +103,8 @@ def _distil(manifest: Path, work: Path, rationales: Path, seed: int) -> None:
     train = [sample for sample in samples if sample.split == "train"]
     _say(f"teacher: measures {len(train)} training clips and writes a rationale for each (it sees no label)")
     bar = _bar("measured")
-    done = distill(train, VideoMeasuringTeacher(), work, seed=seed, filters=(), answer_format=ANSWER, on_progress=bar)
+    teacher = VideoMeasuringTeacher(form=form)
+    done = distill(train, teacher, work, seed=seed, filters=(), answer_format=form, on_progress=bar)
     write_manifest(rationales, [*read_manifest(done.manifest), *(s for s in samples if s.split == "val")])
 
 
@@ -139,14 +140,15 @@ def part_srcc(rows: Sequence[Row]) -> dict[str, float]:
     Returns:
         SRCC by part, NaN where there are fewer than three valid scores.
     """
-    found = {part: [row for row in rows if row["valid"] and _is_in(part, row)] for part in PARTS}
+    found = {part: [row for row in rows if row["valid"] and is_in(part, row)] for part in PARTS}
     return {
         part: srcc([row["score"] for row in chosen], [row["mos"] for row in chosen]) if len(chosen) > 2 else math.nan
         for part, chosen in found.items()
     }
 
 
-def _is_in(part: str, row: Row) -> bool:
+def is_in(part: str, row: Mapping[str, Any]) -> bool:
+    """Whether a row of an evaluation belongs to one of `PARTS`."""
     is_codec = [ASPECT_OF[distortion["type"]] == "compression" for distortion in row["distortions"]]
     if part == "codecs alone":
         return bool(is_codec) and all(is_codec)

@@ -173,13 +173,24 @@ def test_a_model_for_the_other_kind_says_which_one_to_take(pondera, model, untra
     video = pondera("score", clips / "a.mp4", "--model", untrained, *FAST)
     assert image.exit_code == video.exit_code == 1
     said = [" ".join(result.stdout.split()) for result in (image, video)]
-    assert "this model judges videos" in said[0] and "this model judges images" in said[1]
+    assert "this model judges videos" in said[0] and "such as 'nano'" in said[0]
+    assert "this model judges images" in said[1] and "such as 'nano-video'" in said[1]
 
 
-def test_without_a_model_for_videos_the_way_to_one_is_named(pondera, clips):
-    for args in (("score", clips / "a.mp4"), ("compare", clips / "a.mp4", clips / "b.webm")):
-        result = pondera(*args)
-        assert result.exit_code == 2 and "quickstart-video" in result.stderr
+def test_a_model_for_videos_is_built_in(pondera, clips):
+    result = pondera("score", clips / "a.mp4", "--format", "json")
+    record = json.loads(result.stdout)
+    record = record[0] if isinstance(record, list) else record
+    assert result.exit_code == 0 and record["valid"] and record["reasoning"]
+    assert set(record["numbers"]) == {"global", "local"}
+
+
+def test_a_picture_and_a_video_are_scored_by_the_built_in_models_for_their_kinds(pondera, clips, tmp_path):
+    Image.fromarray(noise_image()).save(tmp_path / "i.png")
+    result = pondera("score", tmp_path / "i.png", clips / "a.mp4", "--format", "jsonl")
+    image, video = (json.loads(line) for line in result.stdout.splitlines())
+    assert result.exit_code == 0 and image["fingerprint"] != video["fingerprint"]
+    assert not image["numbers"] and video["numbers"]
 
 
 def test_a_folder_stands_for_what_the_model_judges(pondera, model, untrained, clips, tmp_path):

@@ -30,7 +30,7 @@ from pondera.data.presentation import Change, Presentation, kind_of, present, sh
 from pondera.errors import ConfigError, ManifestError, MediaError, MissingExtra, ModelError
 from pondera.generate.backend import sample_seed
 from pondera.generate.transformers_backend import TransformersBackend
-from pondera.models import TOWERS, EncodedPrompt, Family, LoadedModel, ModelCard, load_model
+from pondera.models import BUILT_IN_FOR, TOWERS, EncodedPrompt, Family, LoadedModel, ModelCard, load_model
 from pondera.prompts import Prompt
 
 Mode = Literal["reason", "expected", "fast", "consensus"]
@@ -278,7 +278,7 @@ class Assessor:
         if sample.kind != own:
             raise ModelError(
                 f"{_name(item) or 'the picture'}: this model judges {own}s ({self.card.prompt}), not {sample.kind}s; "
-                f"give one whose prompt asks about {sample.kind}s"
+                f"give one whose prompt asks about {sample.kind}s, such as {BUILT_IN_FOR[sample.kind]!r}"
             )
         shown = present(sample, self.card.view) if sample.media else show_image(item)
         return shown if self.change is None else self.change(shown, sample, sample_seed(_name(item), seed=0))
@@ -365,7 +365,7 @@ def load(
     """Load a model that scores images or videos.
 
     Args:
-        model: `nano`, a folder, or a hub id.
+        model: `nano` (images), `nano-video`, a folder, or a hub id.
         device: such as "cpu" or "cuda"; the best there is by default.
         scale: (low, high) of the scores wanted; the model's own by default.
         kind: of media that a checkpoint without a model card is asked about.

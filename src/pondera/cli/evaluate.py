@@ -44,8 +44,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--model",
-            help="nano, a folder with weights, or a hub id; may be repeated.",
-            show_default="nano for images; videos need one",
+            help="nano, nano-video, a folder with weights, or a hub id; may be repeated.",
+            show_default="nano for images, nano-video for videos",
         ),
     ] = None,
     mode: ModeOption = Mode.reason,

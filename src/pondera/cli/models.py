@@ -25,7 +25,7 @@ def list_() -> None:
 
 @app.command(epilog="\b\nExample:\n  pondera models info nano")
 def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="nano, a folder, or a hub id.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="nano, nano-video, a folder, or a hub id.")],
     form: PlainOption = Plain.table,
 ) -> None:
     """Print facts about a model: its size, how it is asked, what it was trained on."""

@@ -34,14 +34,17 @@ class Plain(str, Enum):  # noqa: UP042 - see Mode
 
 
 ModelOption = Annotated[
-    str, typer.Option("--model", help="nano (built in), a folder with weights such as RUN/final, or a hub id.")
+    str,
+    typer.Option(
+        "--model", help="nano or nano-video (built in), a folder with weights such as RUN/final, or a hub id."
+    ),
 ]
 ChosenModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="nano (built in, for images), a folder with weights such as RUN/final, or a hub id.",
-        show_default="nano for images; videos need one",
+        help="nano or nano-video (built in), a folder with weights such as RUN/final, or a hub id.",
+        show_default="nano for images, nano-video for videos",
     ),
 ]
 ModeOption = Annotated[
@@ -67,13 +70,11 @@ PlainOption = Annotated[Plain, typer.Option("--format", help="How to print.")]
 
 def model_for(kind: MediaKind, model: str | None) -> str:
     """The model asked for, or the built-in one for this kind of media."""
-    if model is None and kind == "video":
-        raise typer.BadParameter(
-            "no model for videos is built in; make one with: pondera quickstart-video, then give "
-            "--model quickstart-video/run/final",
-            param_hint="--model",
-        )
-    return model or "nano"
+    if model is not None:
+        return model
+    from pondera.models import BUILT_IN_FOR  # loads torch
+
+    return BUILT_IN_FOR[kind]
 
 
 def sampling(mode: Mode, samples: int | None, seed: int | None) -> dict[str, int]:

@@ -37,9 +37,13 @@ _STOCK: Mapping[MediaKind, Mapping[str, Any]] = {
         "fast_tasks": {"alignment": "alignment.video.fast"},
     },
 }
-BUILT_IN = {"nano": "images; 1.7M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`"}
+BUILT_IN = {
+    "nano": "images; 2.4M parameters, convolutional tower; ships with Pondera, made by recipe `quickstart`",
+    "nano-video": "videos; the same tower, another decoder; ships with Pondera, made by recipe `quickstart-video`",
+}
+BUILT_IN_FOR: Mapping[MediaKind, str] = {"image": "nano", "video": "nano-video"}
 TOWERS = {"nano-tower": "a vision tower without speech, for model.vision_from of a recipe; made by recipe `nano-tower`"}
-_FOLDERS = {"nano": "nano/weights", "nano-tower": "nano/tower"}  # in this package
+_FOLDERS = {"nano": "nano/weights", "nano-video": "nano/video", "nano-tower": "nano/tower"}  # in this package
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ def load_model(
     """Load a model for scoring or as the start of training.
 
     Args:
-        name: `nano`, a folder with weights, or a hub id of a stock image-text-to-text model.
+        name: `nano`, `nano-video`, a folder with weights, or a hub id of a stock image-text-to-text model.
         device: such as "cpu", "cuda", "mps"; by default an accelerator when there is one.
         dtype: "auto" takes that of the weights.
         kind: of media that a checkpoint without a card is asked about; a card names its own prompt.
@@ -209,8 +213,8 @@ def load_model(
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"cannot load model {name!r}: {reason}. Give 'nano', a folder with config.json and model.safetensors, "
-            "or the id of a stock model that can be downloaded or is in the local cache"
+            f"cannot load model {name!r}: {reason}. Give 'nano' (images), 'nano-video', a folder with config.json and "
+            "model.safetensors, or the id of a stock model that can be downloaded or is in the local cache"
         ) from error
     if not is_sharded(model) and not is_quantised(model):  # these are where they stay
         if model.dtype == torch.float16 and default_device(device) == "cpu":
