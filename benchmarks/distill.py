@@ -45,10 +45,11 @@ from typing import Any
 import httpx2
 from PIL import Image
 
+from pondera import prompts
 from pondera.core.records import Media, Sample
 from pondera.data.photographs import list_photographs
 from pondera.generate.chat import ChatClient
-from pondera.teach import OpenAITeacher, distill
+from pondera.teach import Distillation, OpenAITeacher, distill
 
 SERVER = Path(__file__).parents[1] / "tests" / "generate" / "chat_server.py"
 
@@ -107,6 +108,11 @@ def teacher_for(url: str, args: argparse.Namespace, **settings: Any) -> OpenAITe
     return OpenAITeacher(client, prompt=args.prompt, temperatures=(0.7,), max_tokens=args.max_tokens)
 
 
+def explain(samples: list[Sample], url: str, args: argparse.Namespace, out: Path, **settings: Any) -> Distillation:
+    form = prompts.get(args.prompt).answer
+    return distill(samples, teacher_for(url, args, **settings), out, answer_format=form)
+
+
 def measure(
     url: str, service: int | None, samples: list[Sample], args: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def measure(
             if who == "plain":
                 asyncio.run(load(url, payloads, args.concurrency))
             else:
-                done = distill(samples, teacher_for(url, args), folder / f"round{number}")
+                done = explain(samples, url, args, folder / f"round{number}")
             timed[who] = Spent.now(service).since(before)
         rounds.append(timed)
     ratios = [timed["plain"].wall_s / timed["distill"].wall_s for timed in rounds]
@@ -196,11 +202,10 @@ async def load(url: str, payloads: list[dict[str, Any]], concurrency: int) -> No
 
 def meet_failures(url: str, samples: list[Sample], args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     settings = {"timeout_s": 2.0, "backoff_s": 0.02, "max_wait_s": 0.5, "tries": 30, "max_reply_bytes": 100_000}
-    teacher = teacher_for(url, args, **settings)
     start = time.perf_counter()
-    done = distill(samples, teacher, folder / "hostile")
+    done = explain(samples, url, args, folder / "hostile", **settings)
     seconds = time.perf_counter() - start
-    again = distill(samples, teacher_for(url, args), folder / "hostile")
+    again = explain(samples, url, args, folder / "hostile")
     whole = (folder / "round0" / "rationales.jsonl").read_bytes()
     return {
         "num_responses": done.num_responses,

@@ -44,7 +44,8 @@ ROWS: dict[str, tuple[str, ...]] = {  # changes of the recipe
     "no-changes": ("model.cell_changes=false",),
     "neither": ("view.severities=false", "model.cell_changes=false"),
     "facts": ("view.severities=false", "view.facts=true"),
-    "pictures-of-time": ("view.strip=true", "view.profile=true"),
+    "strip": ("view.strip=true",),
+    "profile": ("view.profile=true",),
     "sequence": ("view.video=sequence",),
 }
 NAMES = {
@@ -53,7 +54,8 @@ NAMES = {
     "no-changes": "without the changes between cells",
     "neither": "without both: montage and local frames only",
     "facts": "facts (frame rate, standstills, flicker) in place of the severities",
-    "pictures-of-time": "with a strip of differences and a profile over time",
+    "strip": "with a strip of differences between frames",
+    "profile": "with a profile over time",
     "sequence": "six frames in turn in place of montage and local frames",
 }
 ORDERS = {"in order": None, "shuffled": shuffled}

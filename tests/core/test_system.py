@@ -107,6 +107,9 @@ def test_numbers_asked_for_on_another_scale_earn_what_they_would_on_the_working_
     np.testing.assert_allclose(other.reward(pools[1]).reward_SK, system.reward(pools[0]).reward_SK)
     assert not other.parse("<think>a</think><answer>101</answer>").is_valid
     assert other.asked_on(FIVE_POINT) == system
+    assert (system.answer_scale, other.answer_scale) == (FIVE_POINT, LabelScale(0.0, 100.0))
+    assert other.on_working_scale(np.array([0.0, 25.0])).tolist() == [1.0, 2.0]
+    assert system.on_working_scale(np.array([2.0])).tolist() == [2.0]
 
 
 def test_an_answer_that_is_no_longer_valid_earns_the_floor_on_any_scale():

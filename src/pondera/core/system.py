@@ -195,6 +195,11 @@ class System:
         return tuple(dict.fromkeys(("score", *self.answers)))
 
     @property
+    def answer_scale(self) -> LabelScale:
+        """The scale on which plain numbers are asked for."""
+        return self.asked or self.scale
+
+    @property
     def needs_side(self) -> tuple[str, ...]:
         """Side arrays without which a pool is refused."""
         names = [name for w in self.terms if not w.optional for name in w.term.needs_side]
@@ -295,6 +300,11 @@ class System:
         answer = replace(self.answer, body=replace(body, low=scale.low, high=scale.high))
         return replace(self, answer=answer, asked=None if scale == self.scale else scale)
 
+    def on_working_scale(self, answered: FloatArray) -> FloatArray:
+        """Numbers on the scale that prompts ask on, moved to the working one; no clipping."""
+        moved: FloatArray = answered if self.asked is None else self.asked.convert(answered, self.scale)
+        return moved
+
     def reward(self, pool: Pool) -> Rewarded:
         """What every roll-out earns.
 
@@ -392,8 +402,8 @@ class System:
         answer = self.parse(text, task)
         if task != "score" or self.asked is None or not answer.is_valid:
             return answer
-        values, score = (self.asked.convert(np.array(x), self.scale) for x in (answer.values, answer.score))
-        return replace(answer, values=tuple(float(value) for value in values), score=float(score))
+        values, score = tuple(self.on_working_scale(np.array(answer.values)).tolist()), answer.score
+        return replace(answer, values=values, score=float(self.on_working_scale(np.array(score))))
 
     def _on_scale(self, sample: Sample) -> Sample:
         """The sample with the targets that its answer gives as numbers moved to the working scale; mos moves later."""

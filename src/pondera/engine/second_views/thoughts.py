@@ -15,6 +15,7 @@ import torch
 
 from pondera.assess.expected import expected_scores
 from pondera.core.answers import Numbers
+from pondera.core.records import Sample
 from pondera.engine.auxiliary import Update
 from pondera.engine.questions import questions
 from pondera.engine.rollouts import Rollouts
@@ -44,7 +45,7 @@ class TextOnly:
 
     @torch.no_grad()
     def side_arrays(self, rollouts: Rollouts) -> Mapping[str, np.ndarray]:
-        """`text_score` on the scale of the answers, [G, K]."""
+        """`text_score` on the system's working scale, [G, K]."""
         reference, body = self.tools.reference(), self.tools.card.answer.body
         assert isinstance(body, Numbers)  # checked when views are planned
         scores: list[float] = []
@@ -54,7 +55,7 @@ class TextOnly:
             read = [EncodedPrompt((*asked.ids, *reference.encode_text(t or "")), asked.media) for t in thoughts]
             score_K, _ = expected_scores(reference, read, body)
             scores += [math.nan if t is None else s for t, s in zip(thoughts, score_K.tolist(), strict=True)]
-        return {"text_score": as_groups(scores, rollouts)}
+        return {"text_score": self.tools.system.on_working_scale(as_groups(scores, rollouts))}
 
     def loss(self, model: Any, update: Update) -> tuple[torch.Tensor, Mapping[str, float]]:
         """None."""
@@ -81,7 +82,7 @@ class Thought:
     def side_arrays(self, rollouts: Rollouts) -> Mapping[str, np.ndarray]:
         """Both probabilities, [G, K]; NaN where a sample has no label or a completion no number in its answer."""
         family, samples = self.tools.family, rollouts.samples
-        labels = [self._label(sample.mos_on(self.tools.system.scale), sample.task) for sample in samples]
+        labels = [self._label(sample) for sample in samples]
         behind = [
             (prompt, [self._behind_thought(completion, label) for completion in group])
             for prompt, group, label in zip(rollouts.prompts, rollouts.groups, labels, strict=True)
@@ -107,8 +108,9 @@ class Thought:
         """None."""
         return update.logp_M.new_zeros(()), {}
 
-    def _label(self, mos: float, task: str) -> str | None:
-        return None if math.isnan(mos) or task != "score" else f"{mos:.2f}"
+    def _label(self, sample: Sample) -> str | None:
+        mos = sample.mos_on(self.tools.system.answer_scale)
+        return None if math.isnan(mos) or sample.task != "score" else f"{mos:.2f}"
 
     def _prefix(self) -> str:
         body = self.tools.card.answer.body
