@@ -117,16 +117,18 @@ print(code, int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_te
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads the peak of memory from Linux's /proc")
-@pytest.mark.parametrize("kind", ["8k", "three hours"])
+@pytest.mark.parametrize("kind", ["8k", "three hours", "960 frames a second"])
 def test_huge_videos_are_scored_by_the_command_within_two_gibibytes(kind, tmp_path):
     """With all that a layout can show, at its largest sizes."""
     everything = Layout(facts=True, severities=True, strip=True, profile=True)
     folder = _untrained(tmp_path / "model", everything)
-    path = tmp_path / "8k.mp4"
+    path = tmp_path / "huge.mp4"
     if kind == "8k":
         write_clip(path, num=20, rate=10, size=(7680, 4320), options={"preset": "ultrafast", "bf": "2"})
-    else:
+    elif kind == "three hours":
         path = _three_hours(tmp_path)
+    else:
+        write_clip(path, num=5700, rate=960, size=(192, 192), options={"preset": "ultrafast", "bf": "0"})
     args = ["score", str(path), "--model", str(folder), *FAST, "--format", "jsonl"]
     run = subprocess.run(
         [sys.executable, "-c", _MEASURED, *args], check=True, capture_output=True, text=True, timeout=600
@@ -202,6 +204,31 @@ def test_a_folder_stands_for_what_the_model_judges(pondera, model, untrained, cl
         result = pondera("score", tmp_path, "--model", chosen, *FAST, "--format", "jsonl")
         assert result.exit_code == 0
         assert [Path(json.loads(line)["path"]).name for line in result.stdout.splitlines()] == expected
+
+
+def test_a_folder_stands_for_images_and_videos_where_no_model_is_named(pondera, clips, tmp_path):
+    Image.fromarray(noise_image()).save(tmp_path / "b.png")
+    (tmp_path / "a.mp4").write_bytes((clips / "a.mp4").read_bytes())
+    (tmp_path / "notes.txt").write_text("neither\n")
+    result = pondera("score", tmp_path, *FAST, "--format", "jsonl")
+    assert result.exit_code == 0
+    assert [Path(json.loads(line)["path"]).name for line in result.stdout.splitlines()] == ["a.mp4", "b.png"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused = pondera("score", empty, *FAST)
+    assert refused.exit_code == 2 and "no image and no video" in " ".join(refused.stderr.split())
+
+
+def test_a_gif_is_a_picture_or_a_video_as_the_model_wants_it(pondera, model, clips, tmp_path):
+    write_clip(tmp_path / "c.gif", "gif", num=20, rate=10, size=(256, 96), pixel_format="rgb8")
+    files = (clips / "a.mp4", tmp_path / "c.gif")
+    result = pondera("score", *files, "--model", model, *FAST, "--explain", tmp_path / "why")
+    assert result.exit_code == 0, result.stdout
+    shown = np.asarray(Image.open(tmp_path / "why" / "c.gif" / "03.png"))
+    assert number_in(shown) == 10  # the local frame from the middle, not the first
+    assert pondera("compare", *files, "--model", model, *FAST).exit_code == 0
+    by_itself = pondera("score", files[1], *FAST, "--format", "jsonl")
+    assert by_itself.exit_code == 0 and not json.loads(by_itself.stdout)["numbers"]
 
 
 def test_images_and_videos_side_by_side_keep_their_order(model, untrained, clips, tmp_path):

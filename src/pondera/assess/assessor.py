@@ -104,7 +104,7 @@ class Assessor:
 
         Args:
             media: a path, a PIL image, a uint8 array [H, W, 3], a `Sample`, what `present` made, or a list of these. A
-                path is a video's when its name ends like one.
+                path is a video's when its name ends like one; a `.gif` is what the model judges.
             mode: reason, expected, fast or consensus.
             samples: completions per image in consensus mode, >= 2.
             temperature: of these completions, > 0.
@@ -271,10 +271,10 @@ class Assessor:
         """
         if isinstance(item, Presentation):
             return item
+        own = self.card.kind
         sample = item if isinstance(item, Sample) else Sample("", ())
         if isinstance(item, (str, Path)):
-            sample = Sample(str(item), (Media(str(item)),), kind=kind_of(item))
-        own = self.card.kind
+            sample = Sample(str(item), (Media(str(item)),), kind=kind_of(item, own))
         if sample.kind != own:
             raise ModelError(
                 f"{_name(item) or 'the picture'}: this model judges {own}s ({self.card.prompt}), not {sample.kind}s; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ def stream_by_kind(
     mode: Mode,
     *,
     text: str | None = None,
+    either: MediaKind = "image",
     **options: Any,
 ) -> Iterator[Assessment]:
     """One assessment after the other, in the order of the paths.
@@ -27,10 +29,11 @@ def stream_by_kind(
         load: the assessor for a kind; called once for each kind that occurs.
         mode: as in `Assessor.stream`.
         text: that all of them are asked about; the assessors' prompts must ask about one.
+        either: as in `kind_of`.
         options: of `Assessor.stream`.
     """
     loaded: dict[MediaKind, Assessor] = {}
-    for kind, group in groupby(paths, key=kind_of):
+    for kind, group in groupby(paths, key=partial(kind_of, either=either)):
         run = list(group)
         if kind not in loaded:
             loaded[kind] = load(kind)

@@ -19,6 +19,7 @@ from pondera.cli.options import (
     SampleSeedOption,
     SamplesOption,
     aligned,
+    kinds_for,
     model_for,
     printable,
     quiet_loading,
@@ -44,8 +45,9 @@ def compare(
 
     from pondera.data.presentation import kind_of
 
-    kind = kind_of(first)
-    if kind_of(second) != kind:
+    either = kinds_for(model)[0]
+    kind = kind_of(first, either)
+    if kind_of(second, either) != kind:
         raise typer.BadParameter(f"{first} is a {kind}, {second} is not; give two of a kind", param_hint="A, B")
 
     from pondera.assess import load  # loads torch

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,6 +76,15 @@ def model_for(kind: MediaKind, model: str | None) -> str:
     from pondera.models import BUILT_IN_FOR  # loads torch
 
     return BUILT_IN_FOR[kind]
+
+
+def kinds_for(model: str | None) -> tuple[MediaKind, ...]:
+    """What is judged: images or videos, as the model's card says; both, by the built-in models, where none is named."""
+    if model is None:
+        return ("image", "video")
+    from pondera.models.loading import ModelCard, resolve  # loads torch
+
+    return (ModelCard.read(resolve(model) or Path(model)).kind,)
 
 
 def sampling(mode: Mode, samples: int | None, seed: int | None) -> dict[str, int]:

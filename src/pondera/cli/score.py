@@ -15,6 +15,7 @@ from pondera.cli.options import (
     ModeOption,
     SampleSeedOption,
     SamplesOption,
+    kinds_for,
     model_for,
     progress,
     quiet_loading,
@@ -57,8 +58,8 @@ def score(
 ) -> None:
     """Score images and videos, with a reason for every score.
 
-    Folders are searched to the bottom. A file that cannot be read becomes a row with its error; the others are still
-    scored, and the exit code is 1.
+    Folders are searched to the bottom, for what --model judges; without it, for images and videos. A file that cannot
+    be read becomes a row with its error; the others are still scored, and the exit code is 1.
     """
     options = sampling(mode, samples, seed)
     if scale is not None and not scale[0] < scale[1]:
@@ -68,8 +69,9 @@ def score(
 
     from pondera.data.presentation import kind_of
 
-    media = _media(paths, model)
-    names = {kind: model_for(kind, model) for kind in {kind_of(path) for path in media}}
+    kinds = kinds_for(model)
+    media = _media(paths, kinds)
+    names = {kind: model_for(kind, model) for kind in {kind_of(path, kinds[0]) for path in media}}
 
     from pondera.assess import ShownPictures, load, stream_by_kind  # loads torch
 
@@ -83,6 +85,7 @@ def score(
         loaded,
         mode.value,
         text=text,
+        either=kinds[0],
         on_shown=None if explain is None else ShownPictures(explain),
         **options,
     )
@@ -98,20 +101,18 @@ def score(
         raise typer.Exit(1)
 
 
-def _media(paths: list[str], model: str | None) -> list[Path]:
-    """The files to judge. A folder stands for what the model judges: images, unless its card speaks of videos."""
+def _media(paths: list[str], kinds: tuple[MediaKind, ...]) -> list[Path]:
+    """The files to judge. A folder stands for those of these kinds in it."""
     from pondera.data.images import is_image_file, list_media
     from pondera.data.presentation import kind_of
     from pondera.data.video import is_video_file
 
-    kind: MediaKind = "image"
-    if model is not None and any(Path(path).is_dir() for path in paths):
-        from pondera.models.loading import ModelCard, resolve  # loads torch
+    def is_wanted(path: Path) -> bool:
+        return (is_image_file(path) or is_video_file(path)) and kind_of(path, kinds[0]) in kinds
 
-        kind = ModelCard.read(resolve(model) or Path(model)).kind
-    media = list_media(paths, lambda path: (is_image_file(path) or is_video_file(path)) and kind_of(path) == kind)
+    media = list_media(paths, is_wanted)
     if all(path.is_dir() for path in media):
-        raise typer.BadParameter(f"there is no {kind} in {', '.join(paths)}", param_hint="PATH")
+        raise typer.BadParameter(f"there is no {' and no '.join(kinds)} in {', '.join(paths)}", param_hint="PATH")
     return media
 
 

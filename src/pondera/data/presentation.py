@@ -224,9 +224,16 @@ def shuffled(shown: Presentation, sample: Sample, seed: int) -> Presentation:
     return shown.with_frames(lambda num: generator.permutation(num).tolist())
 
 
-def kind_of(path: str | Path) -> MediaKind:
-    """Image or video, by the ending of the name; an animated picture counts as an image."""
-    return "video" if is_video_file(path) and not is_image_file(path) else "image"
+def kind_of(path: str | Path, either: MediaKind = "image") -> MediaKind:
+    """Image or video, by the ending of the name.
+
+    Args:
+        path: the file, which is not opened.
+        either: what a name counts as that may be both (`.gif`).
+    """
+    if is_video_file(path):
+        return either if is_image_file(path) else "video"
+    return "image"
 
 
 def show_image(source: ImageSource) -> Presentation:
