@@ -6,6 +6,7 @@ C channels.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pondera.data.video import VideoReader, bin_centres, shrunk
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
 
+_MOST_FRAMES = 720  # of a stretch, so that cameras of a thousand frames a second fit in memory: 6 s of 120 a second
 _LUMA_C = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _REPEATED = 0.12  # mean change of luma in steps of 255; codecs leave less than this of a repeated picture
 _FLICKER_WINDOW_S = 0.5  # slower changes of brightness are scenery, not flicker
@@ -88,7 +90,7 @@ def read_stretches(
         path: any file that FFmpeg reads.
         num: of stretches, >= 1; a video shorter than all of them together is read once, whole.
         length_s: of each, > 0.
-        max_side: frames are scaled down to this longer side.
+        max_side: frames are scaled down to this longer side. A stretch of more than 720 frames ends with those.
         limit_s: seconds after which reading gives up.
 
     Raises:
@@ -110,7 +112,7 @@ def read_stretches(
 def _read(reader: VideoReader, start_s: float, seconds: float, max_side: int) -> Stretch:
     images: list[UInt8Array] = []
     times: list[float] = []
-    for frame in reader.run(start_s, seconds):
+    for frame in itertools.islice(reader.run(start_s, seconds), _MOST_FRAMES):
         image = shrunk(frame.image, max_side)
         if images and image.shape != images[0].shape:  # the size changed within the stream
             break
@@ -120,6 +122,14 @@ def _read(reader: VideoReader, start_s: float, seconds: float, max_side: int) ->
         last = next(iter(reader.at([start_s])))
         images, times = [shrunk(last.image, max_side)], [last.time_s]
     return Stretch(np.stack(images), np.array(times))
+
+
+def luma(stretch: Stretch) -> FloatArray:
+    """Brightness of every pixel in steps of 255, float64 [T, H, W]."""
+    luma_THW = np.empty(stretch.frames.shape[:3])
+    for frame_HW, frame_HWC in zip(luma_THW, stretch.frames, strict=True):  # all at once would need four times as much
+        np.matmul(frame_HWC, _LUMA_C, out=frame_HW)
+    return luma_THW
 
 
 def measure_motion(stretches: Sequence[Stretch]) -> MotionFacts:
@@ -135,7 +145,7 @@ def measure_motion(stretches: Sequence[Stretch]) -> MotionFacts:
         raise ValueError("motion is measured over at least one stretch, got none")
     interval, change, flicker, standstill = [np.zeros(0)], [np.zeros(0)], [], 0.0
     for stretch in stretches:
-        luma_THW = stretch.frames @ _LUMA_C
+        luma_THW = luma(stretch)
         change_T = abs(np.diff(luma_THW, axis=0)).mean((1, 2))
         change.append(change_T)
         interval.append(np.diff(stretch.times_s))
@@ -196,8 +206,7 @@ def difference_strip(stretch: Stretch, num: int = 6, gain: float = 4.0) -> UInt8
     if len(stretch.frames) < 2 or num < 1 or not gain > 0:
         raise ValueError(f"two frames, num >= 1 and gain > 0 are needed, got {len(stretch.frames)}, {num}, {gain}")
     places = [int(t) for t in bin_centres(len(stretch.frames) - 1, min(num, len(stretch.frames) - 1))]
-    frames = stretch.frames.astype(np.float32)
-    parts = [127.5 + gain * (frames[t + 1] - frames[t]) for t in places]
+    parts = [127.5 + gain * (stretch.frames[t + 1].astype(np.float32) - stretch.frames[t]) for t in places]
     return np.clip(np.concatenate(parts, axis=1) + 0.5, 0, 255).astype(np.uint8)
 
 

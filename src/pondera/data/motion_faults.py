@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pondera.data.motion_evidence import Stretch, measure_motion
+from pondera.data.motion_evidence import Stretch, luma, measure_motion
 from pondera.data.motion_ladders import LADDERS
 
 FloatArray = NDArray[np.float64]
 
-_LUMA_C = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _COARSE = 2  # movement is read from means of 2 x 2 pixels, smoothed further: movements of a few pixels stay linear
 _SMOOTH_PX = 1.0
 _SPOKEN = {
@@ -82,7 +81,7 @@ def _on_ladder(value: float, ladder: Sequence[float]) -> float:
 
 def _motion_faults(stretch: Stretch) -> tuple[float, float]:
     """Unevenness and shake of one stretch; zeros where nothing moves."""
-    luma_THW = stretch.frames @ _LUMA_C
+    luma_THW = luma(stretch)
     change_P = abs(np.diff(luma_THW, axis=0)).mean((1, 2))
     step_P2 = translations(luma_THW)[change_P >= _STILL]
     if len(step_P2) < 3:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.video.clips import write_clip
+from tests.data.video.clips import number_in, write_clip
 
 from pondera.data.motion_evidence import Stretch, difference_strip, measure_motion, read_stretches, temporal_slice
 
@@ -51,6 +51,13 @@ def test_stretches_of_a_long_video_are_spread_over_it(tmp_path: Path) -> None:
     stretches = read_stretches(tmp_path / "clip.mp4", num=2, length_s=1.0)
     assert [round(float(stretch.times_s[0]), 2) for stretch in stretches] == [1.48, 5.48]
     assert [len(stretch.frames) for stretch in stretches] == [26, 26]  # 1.48 s to 2.48 s, both included
+
+
+def test_a_thousand_frames_a_second_are_read_up_to_a_number_that_fits_in_memory(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", num=1000, rate=960, options={"preset": "ultrafast"})
+    (stretch,) = read_stretches(tmp_path / "clip.mp4")
+    assert len(stretch.frames) == 720 and [number_in(f) for f in stretch.frames[[0, 255, 256]]] == [0, 255, 0]
+    assert measure_motion([stretch]).rate == pytest.approx(960, rel=0.01)
 
 
 def test_differences_are_grey_where_nothing_changes() -> None:
