@@ -79,6 +79,7 @@ def test_a_thousand_corrupted_files_each_give_a_clip_or_an_error(tmp_path: Path)
     results = _fuzz(tmp_path, 1000, seed=2)
     assert len(results) == 1000
     assert all(isinstance(result, MediaError) or len(result.frames) == 4 for result in results)
+    assert not [r for r in results if isinstance(r, MediaError) and ("crashed" in str(r) or "answer" in str(r))]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,31 @@ def test_a_crash_in_a_worker_costs_its_file_only(tmp_path: Path, monkeypatch: py
     lines = run.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["Clip", "MediaError", "Clip"], run.stderr
     assert "crashed (exit status -6)" in lines[1] and "bad.mp4" in lines[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is enforced on Linux")
+def test_a_clip_that_needs_too_much_memory_costs_its_file_only(tmp_path: Path) -> None:
+    """Once for what is decoded, once for its copy on the way to the caller; nothing of either is ever touched."""
+    write_clip(tmp_path / "good.mp4", num=8)
+    names = [str(tmp_path / name) for name in ("good.mp4", "decoded.mp4", "sent.mp4", "good.mp4")]
+    script = (
+        "from pondera.data.video import sample_many, workers\n"
+        "whole, gibibytes = workers.sample_clip, {'decoded': 3.0, 'sent': 1.5}\n"
+        "def sample(path, *a, **k):\n"
+        "    size = next((size for name, size in gibibytes.items() if name in path), 0)\n"
+        "    return bytearray(int(size * 2**30)) if size else whole(path, *a, **k)\n"
+        "workers.sample_clip = sample\n"
+        "if __name__ == '__main__':\n"
+        f"    for r in sample_many({names!r}, 2, num_workers=1):\n"
+        "        print(type(r).__name__, r if isinstance(r, Exception) else len(r.frames))\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / "run.py")], check=False, capture_output=True, text=True, timeout=120
+    )
+    lines = run.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["Clip", "MediaError", "MediaError", "Clip"], run.stderr
+    assert all("needs more than 2 GiB" in line for line in lines[1:3])
 
 
 def test_several_videos_are_sampled_in_order(tmp_path: Path) -> None:

@@ -155,8 +155,17 @@ def _serve(connection: Connection, limit_s: float) -> None:
         except MediaError as error:
             result = MediaError(str(error))
         except MemoryError:
-            result = MediaError(f"{path}: needs more than {MEMORY_LIMIT_BYTES >> 30} GiB of memory; scale it down")
-        connection.send(result)
+            result = _too_large(path)
+        try:
+            connection.send(result)
+        except MemoryError:  # its frames fit, their copy on the way out does not; nothing of it was sent
+            connection.send(_too_large(path))
+
+
+def _too_large(path: str) -> MediaError:
+    return MediaError(
+        f"{path}: needs more than {MEMORY_LIMIT_BYTES >> 30} GiB of memory; give max_side, or ask for fewer frames"
+    )
 
 
 def _limit_memory() -> None:
