@@ -26,9 +26,7 @@ def read_manifest(path: str | Path, *, split: str | None = None) -> list[Sample]
     """
     path = Path(path)
     if not path.is_file():
-        raise ManifestError(
-            f"{path}: no such manifest. Make one with: pondera data import ... or pondera data synthesize"
-        )
+        raise ManifestError(f"{path}: no such manifest. Make one with pondera data import, synthesize or clips")
     samples: list[Sample] = []
     line_of: dict[str, int] = {}
     with opened(path, ManifestError) as file:

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from tests.data.video.clips import number_in, write_clip
 
+from pondera.core.records import Media, Sample
+from pondera.data.presentation import Layout, present
 from pondera.data.video import Clip, VideoReader, probe, sample_clip, sample_many
 from pondera.errors import MediaError, MissingExtra
 
@@ -51,7 +53,7 @@ def _corrupted(data: bytes, draw: random.Random) -> bytes:
     return bytes(damaged)
 
 
-def _fuzz(folder: Path, num: int, seed: int) -> list[Clip | MediaError]:
+def _corrupted_files(folder: Path, num: int, seed: int) -> list[Path]:
     originals = []
     for name, codec in _FUZZED.items():
         path = folder / name
@@ -63,7 +65,11 @@ def _fuzz(folder: Path, num: int, seed: int) -> list[Clip | MediaError]:
         suffix, data = originals[n % len(originals)]
         paths.append(folder / f"fuzzed-{n}{suffix}")
         paths[-1].write_bytes(_corrupted(data, draw))
-    return list(sample_many(paths, 4, limit_s=20, num_workers=1))
+    return paths
+
+
+def _fuzz(folder: Path, num: int, seed: int) -> list[Clip | MediaError]:
+    return list(sample_many(_corrupted_files(folder, num, seed), 4, limit_s=20, num_workers=1))
 
 
 def test_fifty_corrupted_files_each_give_a_clip_or_an_error(tmp_path: Path) -> None:
@@ -80,6 +86,23 @@ def test_a_thousand_corrupted_files_each_give_a_clip_or_an_error(tmp_path: Path)
     assert len(results) == 1000
     assert all(isinstance(result, MediaError) or len(result.frames) == 4 for result in results)
     assert not [r for r in results if isinstance(r, MediaError) and ("crashed" in str(r) or "answer" in str(r))]
+
+
+@pytest.mark.parametrize("num", [48, pytest.param(1000, marks=pytest.mark.slow)])
+def test_corrupted_files_are_shown_or_refused_in_the_own_process_too(num: int, tmp_path: Path) -> None:
+    """As `pondera score` reads them: views and motion evidence meet frames, sizes and times that make no sense."""
+    everything = {"facts": True, "severities": True, "strip": True, "profile": True}
+    layouts = [Layout(video=video, montage_px=256, **everything) for video in ("preresq", "slow_fast", "native")]
+    num_shown = 0
+    for n, path in enumerate(_corrupted_files(tmp_path, num, seed=3)):
+        try:
+            shown = present(Sample(str(n), (Media(str(path)),), kind="video"), layouts[n % 3])
+        except MediaError as error:
+            assert str(path) in str(error)
+            continue
+        assert shown.images
+        num_shown += 1
+    assert num / 10 < num_shown < num
 
 
 @pytest.mark.parametrize(
