@@ -154,6 +154,17 @@ def test_a_file_cut_off_in_the_middle_is_sampled_over_what_there_is(tmp_path: Pa
     assert numbers == sorted(set(numbers))
 
 
+def test_frames_with_times_before_the_first_one_are_sampled(tmp_path: Path) -> None:
+    """A damaged time of the first frame: all others are presented 8 to 10 s before it."""
+    path = tmp_path / "clip.mkv"
+    write_clip(path, "mjpeg", pixel_format="yuvj420p")
+    whole = path.read_bytes()
+    block = whole.index(b"\x81\x00\x00\x80", whole.index(b"\x1f\x43\xb6\x75"))  # track 1, 0 ms, in the first cluster
+    path.write_bytes(whole[: block + 1] + (10_000).to_bytes(2, "big") + whole[block + 3 :])
+    clip = sample_clip(path, 4)
+    assert len(clip.frames) == 4 and clip.info.duration_s > 0
+
+
 def test_frames_too_large_for_memory_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

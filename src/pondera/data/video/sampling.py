@@ -103,7 +103,7 @@ def sample_clips(
         info = reader.info
         frames = _sampled(reader, info.duration_s, parts, seed)
         last = max((f for part in frames for f in part), key=lambda f: f.asked_s)
-        end_s = last.time_s + (1 / info.rate if info.rate else 0.0)
+        end_s = max(last.time_s, 0.0) + (1 / info.rate if info.rate else 0.0)  # damaged files have times below 0
         if last.asked_s - end_s <= info.duration_s / max(num for num, _ in parts):
             return tuple(Clip(info, tuple(part)) for part in frames)
         frames = _sampled(reader, end_s, parts, seed)
