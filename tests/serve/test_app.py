@@ -8,6 +8,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -261,6 +262,13 @@ def test_nobody_is_waited_for_who_stays_away():
         worker.submit("a", i).result(timeout=10)
     assert time.monotonic() - start < 3 * took_s + 2 * PATIENCE * took_s + 0.1
     worker.close()
+
+
+def test_a_model_for_videos_scores_no_images(assessor, monkeypatch):
+    monkeypatch.setattr(assessor, "card", replace(assessor.card, prompt="quality.short.video"))
+    app = create_app(assessor, "tiny")
+    (response,) = exchange(app, ("POST", "/v1/score", {"content": b"x", "headers": {"content-type": "image/png"}}))
+    assert response.status_code == 400 and "judges videos" in response.json()["error"]["message"]
 
 
 def test_requests_beyond_the_queue_are_refused():

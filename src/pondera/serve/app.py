@@ -101,6 +101,8 @@ def create_app(assessor: Assessor, name: str, limits: Limits = Limits()) -> Fast
 
     @app.post("/v1/score")
     async def score(request: Request) -> dict[str, Any]:
+        if assessor.card.kind == "video":
+            raise _Refused(400, f"{name} judges videos, which cannot be sent: pondera score --model {name} clip.mp4")
         with room.held() as held:
             group, image = await _score_job(request, limits, held)
             assessment = await asyncio.wrap_future(worker.submit(group, image))
