@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +47,32 @@ def test_explaining_the_written_rollouts_gives_the_rewards_and_advantages_of_the
     for key in ("reward", "advantage"):
         expected = np.concatenate([getattr(g, f"{key}_GK").ravel() for g in graded])
         np.testing.assert_allclose([line[key] for line in lines], expected, rtol=0, atol=1e-12)
+
+
+def test_rollouts_that_answer_on_another_scale_are_explained_on_it(records, tmp_path, pondera):
+    """The built-in model answers from 0 to 1; on the working scale 1 to 5 each of its answers would be invalid."""
+    graded = _write(tmp_path / "five", records)
+    moved = [replace(record, texts=tuple(map(_from_zero_to_one, record.texts))) for record in records]
+    write_rollouts(tmp_path / "unit", 20, moved, graded.reward_GK, graded.advantage_GK)
+    explain = ("rewards", "explain", tmp_path / "unit", "--preset", "pondera")
+    assert "give it by --scale" in pondera(*explain).stderr
+    result = pondera(*explain, "--scale", "0", "1")
+    assert result.exit_code == 0 and "--scale" not in result.stderr
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    np.testing.assert_allclose([line["reward"] for line in lines], graded.reward_GK.ravel(), rtol=0, atol=1e-9)
+    assert lines[0]["values"] == pytest.approx([2.0])
+
+
+def _from_zero_to_one(text):
+    return re.sub(r"(?<=<answer>)\s*[\d.]+", lambda found: f"{(float(found[0]) - 1) / 4:.6f}", text)
+
+
+def test_a_scale_that_the_completions_cannot_have_is_refused(records, tmp_path, pondera):
+    _write(tmp_path, records)
+    result = pondera("rewards", "explain", tmp_path, "--preset", "pondera", "--scale", "1", "0")
+    assert result.exit_code == 2 and "LOW must be below HIGH" in result.stderr
+    result = pondera("rewards", "explain", tmp_path, "--preset", "q-insight", "--scale", "0", "1")
+    assert result.exit_code == 1 and "on its own scale only" in result.stderr
 
 
 def test_one_file_of_a_run_can_be_explained_too(records, tmp_path, pondera):

@@ -45,6 +45,7 @@ def list_() -> None:
 
 @app.command(
     epilog="\b\nExample:\n  pondera rewards explain runs/quickstart/stages/reinforce/rollouts --preset pondera"
+    " --scale 0 1"
     "\n  pondera rewards explain rollouts.jsonl --preset preresq-r1-image --stage stability"
     "\n  pondera rewards explain - --preset q-insight@as_released < rollouts.jsonl"
 )
@@ -61,23 +62,39 @@ def explain(
     stage: Annotated[
         str | None, typer.Option(help="Stage of a system with stages; its first one if not given.")
     ] = None,
+    scale: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Scale of the numbers in the completions, where the prompt asked on another one.",
+            show_default="the system's own",
+        ),
+    ] = None,
     form: Annotated[Form, typer.Option("--format", help="How to print.")] = Form.jsonl,
     raw: Annotated[bool, typer.Option("--raw", help="Show terms without their weights.")] = False,
 ) -> None:
     """Show how a system reads, rewards and weighs logged completions, line by line.
 
     Completions of one step and sample are a group, groups of one step and dataset are compared. The weighted terms
-    of a valid completion add up to its reward; an invalid one earns the system's floor.
+    of a valid completion add up to its reward; an invalid one earns the system's floor. Values are shown on the
+    system's scale.
     """
+    if scale is not None and not scale[0] < scale[1]:
+        raise typer.BadParameter(f"LOW must be below HIGH, got {scale[0]:g} and {scale[1]:g}", param_hint="--scale")
     from pondera.core.explain import explain as explain_lines
     from pondera.core.explain import read_lines, to_json, to_table
     from pondera.core.presets import get_system
+    from pondera.core.records import LabelScale
 
     system = get_system(preset, stage)
+    if scale is not None:
+        system = system.asked_on(LabelScale(*scale))
     name = "stdin" if file == "-" else file
     lines = read_lines(_texts(file), system, name=name)
     records = explain_lines(lines, system, name=name, stage=stage or system.stage, raw=raw)
     _warn(lines, system)
+    if not any(record["valid"] for record in records):
+        typer.echo("note: no completion is valid; if the prompt asked on another scale, give it by --scale", err=True)
     if form is Form.table:
         typer.echo(to_table(records))
         return
