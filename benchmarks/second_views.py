@@ -25,6 +25,7 @@ from pondera.config import ReinforceStage
 from pondera.core.presets import get_system
 from pondera.core.records import FIVE_POINT, Media, Sample
 from pondera.data.photographs import list_photographs
+from pondera.engine.grading import asked_as
 from pondera.engine.reinforce import ReinforceTrainer
 from pondera.engine.second_views.plan import Plan, plan_views
 from pondera.engine.training import SampleList, StageRun, training_arguments
@@ -93,7 +94,8 @@ def make_trainer(
         {"optimiser": {"learning_rate": 1e-6}, "steps": 1, "samples_per_step": len(samples)}
         | {"group_size": args.group_size, "system": system, "second_views": views}
     )
-    loaded, built, run = load_model("nano"), get_system(system), StageRun(folder, folder / "metrics.jsonl")
+    loaded, run = load_model("nano"), StageRun(folder, folder / "metrics.jsonl")
+    built = asked_as(get_system(system), loaded.card.answer)
     trainer = ReinforceTrainer(
         loaded.family,
         loaded.card,
