@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 import typer.main
@@ -68,9 +67,12 @@ def test_import_of_the_core_loads_neither_torch_nor_scipy(module):
 
 
 def test_help_answers_within_half_a_second():
+    """Of processor time: what else the machine does at that moment is not ours."""
+    resource = pytest.importorskip("resource")
     times = []
-    for _ in range(6):  # the best of six: other work on this machine is not ours
-        start = time.perf_counter()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "pondera.cli", "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.5
