@@ -23,7 +23,7 @@ REINFORCE = """
 name: joint
 model: {{init: nano}}
 data: {{manifest: {manifest}, validation_split: null}}
-prompts: {{max_new_tokens: 60}}
+prompts: {{reason: short.unit, fast: short.unit.fast, max_new_tokens: 60}}
 stages:
   - kind: reinforce
     system: pondera

@@ -20,7 +20,7 @@ REINFORCE = """
 name: in_step
 model: {{init: nano}}
 data: {{manifest: {manifest}, validation_split: null, max_unreadable: 0.2}}
-prompts: {{max_new_tokens: 16}}
+prompts: {{reason: short.unit, fast: short.unit.fast, max_new_tokens: 16}}
 stages:
   - kind: reinforce
     system: {system}
