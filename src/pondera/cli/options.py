@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from enum import Enum
 from importlib.util import find_spec
@@ -109,10 +110,15 @@ def require(extra: str, *packages: str) -> None:
 
 
 def quiet_loading() -> None:
-    """Switch off transformers' bars for reading and writing weights; those for downloads stay. Loads transformers."""
+    """Switch off transformers' bars for reading and writing weights; those for downloads stay. Loads transformers.
+
+    A renaming inside the library is no business of a command's user either: 5.24 calls `past_key_values` `cache`. The
+    old name, the only one that 5.23 knows, works up to 5.39.
+    """
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils import logging
 
+    warnings.filterwarnings("ignore", message=".*`past_key_values`", category=FutureWarning)
     were_off = are_progress_bars_disabled()
     logging.disable_progress_bar()  # also that of the hub
     if not were_off:
