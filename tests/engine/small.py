@@ -50,10 +50,6 @@ def small_paths(manifest: Path) -> dict[str, object]:
     return {"data.manifest": manifest, "stages.pretrain.pristine": manifest.with_name("pristine.jsonl")}
 
 
-# The built-in model, asked in the words that it answers to.
-NANO = ("model.init=nano", "prompts.reason=short.unit", "prompts.fast=short.unit.fast")
-
-
 def small_recipe(manifest: Path, *more: str) -> Recipe:
     """The recipe, with changes."""
     return load_recipe(str(RECIPE), [*(f"{key}={value}" for key, value in small_paths(manifest).items()), *more])

@@ -16,12 +16,13 @@ from pondera.engine.checkpoints import StageTrainer, last_checkpoint
 from pondera.engine.run import run_recipe
 from pondera.engine.training import MetricsFile
 from pondera.errors import ConfigError
-from tests.engine.small import NANO, same, small_manifest, small_recipe, weights
+from tests.engine.small import same, small_manifest, small_recipe, weights
 
 # The built-in model answers, so that reinforcement has something to learn; small steps keep it able to.
 SPEAKING = (
-    *NANO,
+    "model.init=nano",
     "prompts.max_new_tokens=60",
+    "stages.reinforce.prompts={reason: short.unit, fast: short.unit.fast, max_new_tokens: 60}",  # what it answers to
     "data.validation_samples=2",
     "stages.pretrain.optimiser.learning_rate=1e-5",
     "stages.pretrain.steps=4",
