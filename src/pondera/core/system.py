@@ -134,10 +134,9 @@ class System:
     Args:
         name: preset name, with `@as_released` where it is that.
         scale: working scale; labels are converted to it, constants are in its units.
-        asked: scale on which the prompt asks for the numbers of the task `score`; None is the working scale. See
-            `asked_on`.
         terms: at least one.
-        answer: form of the answer for the task `score`.
+        answer: form of the answer for the task `score`; plain numbers on another scale than the working one are moved
+            to it.
         answers: form for every other task that the system can reward.
         also: further forms that count as an answer to the task `score`, tried in this order.
         advantage: from rewards to advantages.
@@ -156,7 +155,6 @@ class System:
     name: str
     terms: tuple[Weighted, ...]
     scale: LabelScale = FIVE_POINT
-    asked: LabelScale | None = None
     answer: AnswerFormat = field(default_factory=AnswerFormat)
     answers: Mapping[str, AnswerFormat] = field(default_factory=dict)
     also: tuple[AnswerFormat, ...] = ()
@@ -196,8 +194,9 @@ class System:
 
     @property
     def answer_scale(self) -> LabelScale:
-        """The scale on which plain numbers are asked for."""
-        return self.asked or self.scale
+        """The scale of plain numbers in an answer to the task `score`; the working one where it is made of others."""
+        body = self.answer.body
+        return LabelScale(body.low, body.high) if isinstance(body, Numbers) else self.scale
 
     @property
     def needs_side(self) -> tuple[str, ...]:
@@ -286,7 +285,7 @@ class System:
     def asked_on(self, scale: LabelScale) -> System:
         """The same system for a prompt that asks for its numbers on another scale, with the same rewards.
 
-        Numbers are read on that scale and put on the working one, so the constants keep their meaning.
+        Numbers are read on that scale and moved to the working one, so the constants keep their meaning.
 
         Args:
             scale: of the prompt for the task `score`.
@@ -296,13 +295,15 @@ class System:
         """
         body = self.answer.body
         if not isinstance(body, Numbers) or self.also:
-            raise ConfigError(f"system {self.name!r} reads answers on its own scale only")
-        answer = replace(self.answer, body=replace(body, low=scale.low, high=scale.high))
-        return replace(self, answer=answer, asked=None if scale == self.scale else scale)
+            own = f"{self.scale.low:g} to {self.scale.high:g}"
+            raise ConfigError(f"system {self.name!r} reads answers on its own scale only; ask on {own}")
+        return replace(self, answer=replace(self.answer, body=replace(body, low=scale.low, high=scale.high)))
 
     def on_working_scale(self, answered: FloatArray) -> FloatArray:
-        """Numbers on the scale that prompts ask on, moved to the working one; no clipping."""
-        moved: FloatArray = answered if self.asked is None else self.asked.convert(answered, self.scale)
+        """Numbers on the scale of the answer, of any shape, moved to the working one; no clipping."""
+        if self.answer_scale == self.scale:  # converting would round
+            return answered
+        moved: FloatArray = self.answer_scale.convert(answered, self.scale)
         return moved
 
     def reward(self, pool: Pool) -> Rewarded:
@@ -400,10 +401,10 @@ class System:
     def _read(self, text: str, task: str) -> Answer:
         """A parsed completion with its numbers on the working scale."""
         answer = self.parse(text, task)
-        if task != "score" or self.asked is None or not answer.is_valid:
+        if task != "score" or not answer.is_valid:
             return answer
-        values, score = tuple(self.on_working_scale(np.array(answer.values)).tolist()), answer.score
-        return replace(answer, values=values, score=float(self.on_working_scale(np.array(score))))
+        values = tuple(self.on_working_scale(np.array(answer.values)).tolist())
+        return replace(answer, values=values, score=float(self.on_working_scale(np.array(answer.score))))
 
     def _on_scale(self, sample: Sample) -> Sample:
         """The sample with the targets that its answer gives as numbers moved to the working scale; mos moves later."""
