@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pondera.core.bootstrap import bootstrap_correlations, cluster_index, percentile_interval
 from pondera.core.correlation import srcc
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest
@@ -149,17 +150,9 @@ def read_out(vectors: Sequence[np.ndarray], mos: np.ndarray, contents: np.ndarra
     return said
 
 
-def with_interval(
-    score: np.ndarray, mos: np.ndarray, contents: np.ndarray, num_resamples: int = 1000
-) -> dict[str, Any]:
-    names, rng = np.unique(contents), np.random.default_rng(0)
-    members = {name: np.flatnonzero(contents == name) for name in names}
-    values = []
-    for _ in range(num_resamples):
-        drawn = np.concatenate([members[name] for name in rng.choice(names, len(names))])
-        values.append(srcc(score[drawn], mos[drawn]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return {"n": len(mos), "srcc": float(srcc(score, mos)), "ci": [float(low), float(high)]}
+def with_interval(score: np.ndarray, mos: np.ndarray, contents: np.ndarray) -> dict[str, Any]:
+    drawn = bootstrap_correlations(score, mos, cluster_N=cluster_index(contents, len(mos)))["srcc"]
+    return {"n": len(mos), "srcc": float(srcc(score, mos)), "ci": percentile_interval(drawn)}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import numpy as np
 from pondera import prompts
 from pondera.assess import Assessor, load
 from pondera.config import load_recipe
-from pondera.core.correlation import srcc
+from pondera.core.bootstrap import bootstrap_correlations, cluster_index, paired_replicates, percentile_interval
 from pondera.core.records import Sample
 from pondera.data.manifest import read_manifest, write_manifest
 from pondera.data.moving_clips import ClipSettings, bundled_scenes, make_clips
@@ -122,50 +121,43 @@ def run(out: Path, row: str, held_out: Sequence[Sample], changes: Sequence[str])
     path.write_text(json.dumps(found), encoding="utf-8")
 
 
-def summarise(out: Path, num_resamples: int = 2000) -> dict[str, Any]:
-    """SRCC of every row by part, and what shuffling takes from the clips with faults of time alone."""
+def summarise(out: Path) -> dict[str, Any]:
+    """SRCC of every row by part, in order, and how much of it shuffling takes."""
     rows = {row: json.loads(path.read_text()) for row in ROWS if (path := out / row / "predictions.json").is_file()}
-    contents = sorted({line["reference"] for found in rows.values() for line in found["in order"]})
-    rng = np.random.default_rng(0)
-    draws = [rng.integers(0, len(contents), len(contents)) for _ in range(num_resamples)]
-    return {"contents": contents, "rows": {row: row_summary(found, contents, draws) for row, found in rows.items()}}
+    return {row: {part: part_summary(found, part) for part in PARTS} for row, found in rows.items()}
 
 
-def row_summary(found: dict[str, Any], contents: Sequence[str], draws: Sequence[Any]) -> dict[str, Any]:
-    entry: dict[str, Any] = {}
-    for part in PARTS:
-        chosen = [
-            (a, b)
-            for a, b in zip(found["in order"], found["shuffled"], strict=True)
-            if a["valid"] and b["valid"] and is_in(part, a)
-        ]
-        by_content = [[pair for pair in chosen if pair[0]["reference"] == content] for content in contents]
-        replicates = np.array([both_srcc([p for c in draw for p in by_content[c]]) for draw in draws])
-        value = np.array(both_srcc(chosen))
-        entry[part] = with_interval(value[0], replicates[:, 0]) | {"n": len(chosen)}
-        entry[f"{part}, lost by shuffling"] = with_interval(value[0] - value[1], replicates[:, 0] - replicates[:, 1])
-    return entry
+def part_summary(found: dict[str, Any], part: str) -> dict[str, Any]:
+    pairs = zip(found["in order"], found["shuffled"], strict=True)
+    chosen = [(a, b) for a, b in pairs if a["valid"] and b["valid"] and is_in(part, a)]
+    score, mixed = (np.array([pair[i]["score"] for pair in chosen]) for i in (0, 1))
+    mos = np.array([a["mos"] for a, _ in chosen])
+    cluster = cluster_index([a["reference"] for a, _ in chosen], len(chosen))
+    drawn = bootstrap_correlations(score, mos, cluster_N=cluster)["srcc"]
+    before, after, gained = paired_replicates(score, mixed, mos, cluster_N=cluster)["srcc"]
+    return {
+        "n": len(chosen),
+        "srcc": with_interval(before, drawn),
+        "lost by shuffling": with_interval(before - after, -gained),
+    }
 
 
-def both_srcc(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> tuple[float, float]:
-    mos = [a["mos"] for a, _ in pairs]
-    return srcc([a["score"] for a, _ in pairs], mos), srcc([b["score"] for _, b in pairs], mos)
-
-
-def with_interval(value: float, replicate: np.ndarray) -> dict[str, Any]:
-    known = replicate[np.isfinite(replicate)]
-    low, high = np.percentile(known, [2.5, 97.5]) if known.size else (math.nan, math.nan)
-    return {"value": float(value), "ci": [float(low), float(high)]}
+def with_interval(value: float, drawn: np.ndarray) -> dict[str, Any]:
+    return {"value": float(value), "ci": percentile_interval(drawn)}
 
 
 def table(found: dict[str, Any]) -> str:
     """Markdown."""
-    columns = [*PARTS, f"{PARTS[-1]}, lost by shuffling"]
-    lines = [f"| views | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    for row, entry in found["rows"].items():
-        cells = [f"{c['value']:.3f} [{c['ci'][0]:.3f}, {c['ci'][1]:.3f}]" for c in (entry[name] for name in columns)]
+    lines = [f"| views | {' | '.join(PARTS)} | the last, lost by shuffling |", "|---" * (len(PARTS) + 2) + "|"]
+    for row, parts in found.items():
+        cells = [shown(parts[part]["srcc"]) for part in PARTS] + [shown(parts[PARTS[-1]]["lost by shuffling"])]
         lines.append(f"| {NAMES[row]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def shown(entry: dict[str, Any]) -> str:
+    low, high = entry["ci"]
+    return f"{entry['value']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -42,6 +42,9 @@ def test_quickstart_video_runs_from_photographs_to_report_and_goes_on_where_it_w
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert set(summary["parts"]) == {"measuring teacher", "cold start", "reinforced", SHUFFLED}
     assert all(set(parts) == set(PARTS) for parts in summary["parts"].values())
+    in_order, mixed = (summary["parts"][name]["all clips"] for name in ("reinforced", SHUFFLED))
+    change = summary["shuffling"]["all clips"]["srcc"]["difference"]
+    assert change == pytest.approx(mixed - in_order, nan_ok=True)
     made = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("stages/*/model/model.safetensors")}
     assert run_quickstart_video(tmp_path, size=TINY, overrides=SMALL) == report
     assert {p: p.stat().st_mtime_ns for p in made} == made

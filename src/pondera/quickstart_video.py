@@ -18,7 +18,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,21 @@ def part_srcc(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
+def shuffling_by_part(in_order: Evaluation, mixed: Evaluation) -> dict[str, dict[str, Any]]:
+    """What frames in random order change, by part: mixed minus in order, as `compare_systems`; no part without clips.
+
+    Args:
+        in_order: of a model.
+        mixed: of the same model on the same clips, their frames shuffled.
+    """
+    found = {}
+    for part in PARTS:
+        first, second = (replace(e, rows=[row for row in e.rows if is_in(part, row)]) for e in (in_order, mixed))
+        if first.rows:
+            found[part] = compare_systems(first, second)
+    return found
+
+
 def is_in(part: str, row: Mapping[str, Any]) -> bool:
     """Whether a row of an evaluation belongs to one of `PARTS`."""
     is_codec = [ASPECT_OF[distortion["type"]] == "compression" for distortion in row["distortions"]]
@@ -162,6 +177,9 @@ def _report(evaluations: list[Evaluation], out: Path) -> Path:
         "systems": {e.name: e.metrics["overall"] for e in evaluations},
         "parts": {e.name: part_srcc(e.rows) for e in evaluations},
         "comparisons": comparisons,
+        "shuffling": shuffling_by_part(
+            *(next(e for e in evaluations if e.name == n) for n in ("reinforced", SHUFFLED))
+        ),
         "truthfulness": truth,
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n", encoding="utf-8")
@@ -178,7 +196,8 @@ def _report(evaluations: list[Evaluation], out: Path) -> Path:
 
 def _summarise(evaluations: list[Evaluation], final: Path, report: Path) -> None:
     """The outcome in a few lines; this is the command's result, so it goes to stdout."""
-    parts = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))["parts"]
+    summary = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))
+    parts = summary["parts"]
     print(f"{'SRCC, held-out photographs':<28}{'all':>7}{'codecs':>8}{'time':>7}{'valid':>8}{'worst aspect':>14}")
     for e in evaluations:
         overall = e.metrics["overall"]
@@ -186,6 +205,10 @@ def _summarise(evaluations: list[Evaluation], final: Path, report: Path) -> None
         named = aspect_truthfulness(e.rows, ASPECT_OF, borne_out_worst_aspect)["fraction"]
         whole, codecs, time = (parts[e.name][part] for part in PARTS)
         print(f"{e.name:<28}{whole:>7.3f}{codecs:>8.3f}{time:>7.3f}{valid:>8.1%}{named:>14.1%}")
+    for part, found in summary["shuffling"].items():
+        change = found["srcc"]
+        low, high = change["ci"]
+        print(f"shuffled frames, {part}: {change['difference']:+.3f} SRCC, 95 % interval [{low:+.3f}, {high:+.3f}]")
     print(f"\nread    {report}\nscore   pondera score clip.mp4 --model {final}")
 
 
